@@ -40,17 +40,27 @@ class Site:
     dice: random.Random
     seq: int = 0
     event: dict[str, Any] | None = None
+    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Events that have not begun, by id."""
     shed: dict[str, float] = field(default_factory=dict)
     base: dict[str, float] = field(default_factory=dict)
     refuses: bool = False
+    used_kw: float | None = None
+    """As it was told last."""
+    drawn_kw: list[float] = field(default_factory=list)
+    """As it was told in the event, after what was before it."""
+    active_ts: float = 0.0
 
     def __post_init__(self) -> None:
         # The number goes on after a restart: it is a moment.
         self.seq = int(time.time())
         self.base = {name: kw * self.dice.uniform(0.2, 0.9) for name, _, kw, _ in CIRCUITS}
 
-    def begin(self, command: dict[str, Any]) -> None:
+    def begin(self, command: dict[str, Any], now: float) -> None:
         """Shed by priority, the last circuit in part."""
+        if self.event is None or self.event["event_id"] != command["event_id"]:
+            self.drawn_kw = [sum(self.base.values()) if self.used_kw is None else self.used_kw]
+            self.active_ts = now
         self.event, self.shed = command, {}
         left_kw = float(command["shed_kw"])
         only = command.get("loadId")
@@ -63,16 +73,38 @@ class Site:
     def shed_kw(self) -> float:
         return round(sum(self.shed.values()), 3)
 
+    def end(self, now: float) -> dict[str, Any]:
+        """What the event brought, by what was told during it."""
+        assert self.event is not None
+        baseline_kw, *drawn_kw = self.drawn_kw
+        average_kw = sum(drawn_kw) / len(drawn_kw) if drawn_kw else None
+        achieved_kw = None if average_kw is None else baseline_kw - average_kw
+        summary = {
+            "start_ts": json_number(self.active_ts),
+            "end_ts": json_number(now),
+            "baseline_kw": json_number(baseline_kw),
+            "avg_kw": json_number(average_kw),
+            "delivered_kwh": json_number(
+                None if achieved_kw is None else achieved_kw * (now - self.active_ts) / 3_600.0, 6
+            ),
+            "requested_shed_kw": self.event["shed_kw"],
+            "achieved_shed_kw": json_number(achieved_kw),
+            "samples": len(drawn_kw),
+            "baseline_method": "meter_before",
+        }
+        self.event, self.shed = None, {}
+        return summary
+
     def telemetry(self, now: float) -> dict[str, Any]:
         self.seq += 1
-        if self.event is not None and now >= self.event["end_ts"]:
-            self.event, self.shed = None, {}
         wave = 1 + 0.04 * math.sin(now / 40 + len(self.ven_id)) + self.dice.uniform(-0.01, 0.01)
         draws = {
             name: max(base * wave - self.shed.get(name, 0.0), 0.0)
             for name, base in self.base.items()
         }
-        used_kw = sum(draws.values())
+        self.used_kw = used_kw = sum(draws.values())
+        if self.event is not None:
+            self.drawn_kw.append(used_kw)
         requested_kw = self.event["shed_kw"] if self.event else 0.0
         loads = [
             {
@@ -124,41 +156,70 @@ class Fleet:
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self.client.max_inflight_messages_set(1_000)
         self.client.on_connect = lambda client, *_: client.subscribe("ven/cmd/+", qos=1)
-        self.client.on_message = self._received
+        self.subscribed = threading.Event()
+        self.client.on_subscribe = lambda *_: self.subscribed.set()
+        self.commands: queue.SimpleQueue[mqtt.MQTTMessage] = queue.SimpleQueue()
+        """From the client's thread; all else is the other's."""
+        self.client.on_message = lambda _client, _data, message: self.commands.put(message)
         self.client.connect(options.host, options.port)
 
-    def _received(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        site = self.sites.get(message.topic.rpartition("/")[2])
+    def _obey(self, topic: str, command: dict[str, Any], now: float) -> None:
+        site = self.sites.get(topic.rpartition("/")[2])
         if site is None:
             return
-        command = json.loads(message.payload)
-        now = time.time()
-        sheds = command["op"] in ("event", "shedPanel", "shedLoad")
-        first = AckStatus.ACCEPTED if sheds else AckStatus.SUCCESS
-        if sheds and site.refuses:
-            self._later(now, site, command, AckStatus.OPTED_OUT)
+        answers_at = now + random.uniform(*ANSWER_SEC)
+        event_id = command.get("event_id")
+        if command["op"] in ("event", "shedPanel", "shedLoad"):
+            if site.refuses:
+                self._later(now, site, command, AckStatus.OPTED_OUT)
+                return
+            site.waiting[event_id] = command
+            starts_at = float(command.get("start_ts") or now)
+            if starts_at > answers_at:
+                self._later(answers_at, site, command, AckStatus.SCHEDULED)
+            self._later(max(starts_at, answers_at), site, command, AckStatus.ACCEPTED)
             return
-        if sheds:
-            site.begin(command)
-        elif command["op"] in ("restore", "cancel"):
-            site.event, site.shed = None, {}
-        self._later(now + random.uniform(*ANSWER_SEC), site, command, first)
-        if sheds:
-            self._later(now + SETTLED_SEC, site, command, AckStatus.MEASURED)
+        self._later(answers_at, site, command, AckStatus.SUCCESS)
+        if command["op"] in ("restore", "cancel"):
+            site.waiting.pop(event_id, None)
+            if site.event is not None and event_id in (None, site.event["event_id"]):
+                self._later(answers_at, site, site.event, AckStatus.COMPLETED)
+
+    def _begin(self, site: Site, command: dict[str, Any], now: float) -> None:
+        if site.event is not None and site.event["event_id"] != command["event_id"]:
+            self._answer(site, site.event, AckStatus.COMPLETED, now)
+        site.begin(command, now)
+        self._answer(site, command, AckStatus.ACCEPTED, now)
+        self._later(now + SETTLED_SEC, site, command, AckStatus.MEASURED)
+        ends_at = command.get("end_ts") or now + float(command["duration_sec"])
+        self._later(ends_at, site, command, AckStatus.COMPLETED)
 
     def _later(self, at: float, site: Site, command: dict[str, Any], status: AckStatus) -> None:
         self.count += 1
         self.due.put((at, self.count, site.ven_id, command, status))
 
     def answer_due(self, now: float) -> None:
+        while not self.commands.empty():
+            message = self.commands.get()
+            self._obey(message.topic, json.loads(message.payload), now)
         while not self.due.empty():
             at, count, ven_id, command, status = self.due.get()
             if at > now:
                 self.due.put((at, count, ven_id, command, status))
                 return
-            self._answer(self.sites[ven_id], command, status, now)
+            site = self.sites[ven_id]
+            if status is AckStatus.ACCEPTED:
+                if site.waiting.get(command["event_id"]) is command:  # else changed, or cancelled
+                    del site.waiting[command["event_id"]]
+                    self._begin(site, command, now)
+            elif status in (AckStatus.MEASURED, AckStatus.COMPLETED):
+                if site.event is command:  # else changed, or over
+                    self._answer(site, command, status, now)
+            else:
+                self._answer(site, command, status, now)
 
     def _answer(self, site: Site, command: dict[str, Any], status: AckStatus, now: float) -> None:
+        more = {"summary": site.end(now)} if status is AckStatus.COMPLETED else {}
         message = build_ack(
             op=command["op"],
             status=status,
@@ -180,6 +241,7 @@ class Fleet:
                 )
                 for name, shed_kw in site.shed.items()
             ],
+            **more,
         )
         self.client.publish(f"ven/ack/{site.ven_id}", encode_json(message), qos=1)
 

@@ -82,6 +82,10 @@ def test_from_an_empty_console_to_a_settled_programme(side: OperatorsSide, visit
         expect(page.get_by_role("heading", name="Participation")).to_be_visible()
         expect(page.locator("h1 + .pill")).to_have_text("completed")
         expect(page.get_by_role("heading", name="What it brought")).to_be_visible()
+        participation = page.locator("section").filter(
+            has=page.get_by_role("heading", name="Participation")
+        )
+        expect(participation.get_by_role("button", name=re.compile("^completed"))).to_be_visible()
         step(page, 7, "event-over")
 
         page.get_by_role("link", name="Settlement").click()
