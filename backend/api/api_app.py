@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from fastapi import Depends, FastAPI, Request, Response
@@ -82,6 +82,18 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _ApiApp(FastAPI):
+    """Its routes are those of these modules, in every application of a process alike: the document,
+    which costs half a second, is made once."""
+
+    _document: ClassVar[dict[str, Any] | None] = None
+
+    def openapi(self) -> dict[str, Any]:
+        if _ApiApp._document is None:
+            _ApiApp._document = super().openapi()
+        return _ApiApp._document
+
+
 def make_api_app(
     settings: BackendSettings,
     api: ApiSettings,
@@ -100,7 +112,7 @@ def make_api_app(
         dispatcher=dispatcher,
         alerts=alerts,
     )
-    app = FastAPI(
+    app = _ApiApp(
         title="VenAgent",
         version="1.0.0",
         description=ABOUT,

@@ -12,7 +12,7 @@ import structlog
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from backend.api.api_keys import ApiKeyRole
+from backend.api.api_keys import PREFIX, ApiKeyRole
 from backend.api.api_services import ApiServices, api_services_of
 from backend.api.direct_peer import direct_peer_of
 from backend.api.proxy_login import ProxyPerson
@@ -46,8 +46,8 @@ async def authenticate(
     role, 429 for too many requests."""
     services = api_services_of(request)
     remote = request.client.host if request.client else "unknown"
-    key = bearer.credentials if bearer else header
     person = services.login.person_of(request)
+    key = _given_key(bearer, header, person)
     if key is None and person is not None:
         actor = await _person(request, services, person, remote)
     elif key is None and not services.api.needs_keys:
@@ -67,6 +67,16 @@ async def authenticate(
         actor = AuthenticatedActor(found[0], found[1], remote)
     _limit(services, f"{actor.kind} {actor.name}")
     return actor
+
+
+def _given_key(
+    bearer: HTTPAuthorizationCredentials | None, header: str | None, person: ProxyPerson | None
+) -> str | None:
+    """The API key; beside a person whom the proxy names, its own token is none (oauth2-proxy adds
+    one with pass_authorization_header)."""
+    if bearer is None or (person is not None and not bearer.credentials.startswith(PREFIX)):
+        return header
+    return bearer.credentials
 
 
 async def _person(
@@ -89,7 +99,7 @@ async def is_still_authenticated(request: Request) -> bool:
     while: the next one passes the proxy, which may have ended the session."""
     services = api_services_of(request)
     bearer = await _bearer(request)
-    key = bearer.credentials if bearer else await _header(request)
+    key = _given_key(bearer, await _header(request), services.login.person_of(request))
     if key:
         return await services.keys.find(key) is not None
     begun = request.scope.setdefault(_BEGUN, time.monotonic())

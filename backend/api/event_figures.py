@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.event_tables import EventPerformanceRow
 from backend.store.freshness import freshness_of_state
 from backend.store.statuses import NOT_RESPONDING, REFUSING, SHEDDING
-from backend.store.tables import PARTICIPANTS, VEN_STATE, VENS
+from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 
 FRESH = timedelta(seconds=90)
@@ -24,7 +24,8 @@ _SURELY_LATER = (timedelta(seconds=15), timedelta(seconds=30))
 def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
     """What a participant sheds: its telemetry if it is of the event, else what its ack said.
 
-    Null for one that does not shed, or has not been heard lately.
+    Null for one that does not shed, or has not been heard lately; 0 when the event is over and it
+    does not say any more that it sheds for it.
     """
     state, part = VEN_STATE.c, PARTICIPANTS.c
     fresh = freshness_of_state(now, FRESH)
@@ -40,8 +41,13 @@ def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
     )
     told = state.shed_power_kw.is_not(None)
     just_agreed = and_(agreed, or_(fresh, part.first_ack_at >= now - FRESH))
+    is_over = exists(
+        select(EVENTS.c.id).where(EVENTS.c.id == part.event_id, EVENTS.c.ended_at.is_not(None))
+    )
     return case(
-        (and_(told, or_(in_it, since)), state.shed_power_kw),
+        (and_(told, in_it), state.shed_power_kw),
+        (is_over, 0.0),
+        (and_(told, since), state.shed_power_kw),
         (or_(just_agreed, in_it), part.actual_shed_kw),
         else_=None,
     )

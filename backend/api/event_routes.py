@@ -271,7 +271,7 @@ async def list_event_acks(
 ) -> Any:
     """The acks as VENs sent them, in the order they came."""
     place = decode_page_cursor(cursor, int)
-    statement = select(CommandAckRow.id, CommandAckRow.raw_payload).where(
+    statement = select(CommandAckRow.id, CommandAckRow.ven_id, CommandAckRow.raw_payload).where(
         CommandAckRow.event_id == event_id
     )
     if place is not None:
@@ -281,7 +281,8 @@ async def list_event_acks(
         rows = (await connection.execute(statement.order_by(CommandAckRow.id).limit(limit))).all()
     return {
         "event_id": event_id,
-        "acks": [row.raw_payload for row in rows],
+        # A peer's ack may not say whose it is: its topic does.
+        "acks": [{**row.raw_payload, "venId": row.ven_id} for row in rows],
         "next_cursor": encode_page_cursor(rows[-1].id) if len(rows) == limit else None,
     }
 

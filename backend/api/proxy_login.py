@@ -24,6 +24,8 @@ SEEN_EVERY_SEC = 60.0
 SAID_EVERY_SEC = 60.0
 MOST_PEOPLE = 10_000
 _LONGEST = 200
+_MOST_GROUPS_KEPT = 200
+"""For the list of people; a role follows from any of the groups, each by its whole name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class ProxyLogin:
     def person_of(self, request: Request) -> ProxyPerson | None:
         """None when nobody is named. What another than the proxy says is ignored, and logged.
 
-        Raises 401 for headers that say two things at once.
+        Raises 401 for headers that say two things at once, and for a name that is too long.
         """
         named = [name for name in PROXY_USER_HEADERS if name in request.headers]
         peer = direct_peer_of(request.scope)
@@ -63,15 +65,13 @@ class ProxyLogin:
         )
         if not user and not email:
             return None
-        found = tuple(
-            part.strip()[:_LONGEST] for part in groups.split(headers.separator) if part.strip()
-        )
+        found = tuple(part.strip() for part in groups.split(headers.separator) if part.strip())
         role = self._settings.role_of(user, email, found)
         return ProxyPerson(
             name=email or user,
             display_name=user or email,
             email=email,
-            groups=found[:_LONGEST],
+            groups=tuple(group[:_LONGEST] for group in found[:_MOST_GROUPS_KEPT]),
             role=None if role is None else ApiKeyRole.named(role),
         )
 
@@ -81,12 +81,14 @@ class ProxyLogin:
         if len(values) > 1:
             log.warning("a proxy's header came twice", header=name)
             raise HTTPException(401, f"the header {name} came with two values: refused")
-        value = next(iter(values), "").strip()[:4_000]
+        value = next(iter(values), "").strip()
         with contextlib.suppress(UnicodeDecodeError, UnicodeEncodeError):
             value = value.encode("latin-1").decode()  # Latin-1 on the wire, and names are not
         if not value.isprintable():
             raise HTTPException(401, f"the header {name} holds what is no text: refused")
-        return value if name == self._settings.headers.groups else value[:_LONGEST]
+        if name != self._settings.headers.groups and len(value) > _LONGEST:
+            raise HTTPException(401, f"the header {name} is longer than {_LONGEST}: refused")
+        return value
 
     def _say(self, peer: str, names: list[str]) -> None:
         """Once in a while for a peer: it may try often."""

@@ -34,6 +34,7 @@ from backend.api.request_fields import (
     TimeZoneField,
 )
 from backend.dispatch.new_event import LONGEST_EVENT, UNTIL_FURTHER_NOTICE
+from backend.dispatch.programme_schedule import programme_window_sec
 from backend.store.utc_time import utc_now
 from VenAgent.baseline.baseline_methods import METHODS
 from VenAgent.contract.op import Op
@@ -372,6 +373,14 @@ class ProgrammeBody(RequestBody):
             raise ValueError("recurring needs windowStart")
         if self.window_end is not None and self.window_start is None:
             raise ValueError("windowEnd needs windowStart")
+        if self.window_start is not None and self.window_end is None and not self.recurring:
+            raise ValueError("windowStart needs windowEnd, or recurring")
+        if self.window_start is not None and self.window_end is not None:
+            window_sec = programme_window_sec(self.window_start, self.window_end)
+            if self.duration_sec > window_sec:
+                raise ValueError(
+                    f"durationSec {self.duration_sec:g} is more than the window's {window_sec:g} s"
+                )
         if self.kind != "limit" and self.power_kw <= 0:
             raise ValueError("powerKw must be above 0")
         return self

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backend.store.freshness import freshness_of_row
-from backend.store.statuses import AVAILABLE, MAINTENANCE, UNKNOWN
+from backend.store.statuses import AVAILABLE, MAINTENANCE, OFFLINE, UNKNOWN
 from backend.store.utc_time import utc_now
 
 STALE = "stale"
@@ -24,6 +24,8 @@ def ven_availability(row: Any) -> dict[str, Any]:
         return _availability(MAINTENANCE, code="operator", by="operator")
     if row.last_seen is None:
         return _availability(UNKNOWN)
+    if row.status == OFFLINE:
+        return _availability(OFFLINE, code="offline")
     if not freshness_of_row(row, utc_now()):
         return _availability(STALE, code="not_heard")
     state = row.availability or AVAILABLE

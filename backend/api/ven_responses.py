@@ -43,7 +43,7 @@ class VenMetricsResponse(ResponseModel):
 class VenAvailabilityResponse(ResponseModel):
     """Whether the site takes part."""
 
-    state: str = Field(description="available, opted_out, maintenance, stale or unknown")
+    state: str = Field(description="available, opted_out, maintenance, offline, stale or unknown")
     until: datetime | None
     reason_code: str | None
     by: str | None = Field(description="operator, or site")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic.alias_generators import to_camel
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,7 +46,7 @@ from backend.store.believed_ven_power import believed_ven_shed_in_all_kw, believ
 from backend.store.command_tables import CommandAckRow
 from backend.store.fleet_tables import VenAgentRow
 from backend.store.row_upsert import insert_row_if_new
-from backend.store.statuses import ACTIVE, UNKNOWN
+from backend.store.statuses import ACTIVE, OFFLINE, UNKNOWN
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 
@@ -62,7 +62,7 @@ NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
 _SORTED_BY: dict[str, Any] = {
     "id": VENS.c.id,
     "name": VENS.c.name,
-    "status": VENS.c.status,
+    "status": case((VENS.c.status == UNKNOWN, OFFLINE), else_=VENS.c.status),
     "currentPowerKw": VEN_STATE.c.used_power_kw,
     "shedPowerKw": VEN_STATE.c.shed_power_kw,
     "shedAvailabilityKw": believed_ven_shed_kw(),
@@ -117,7 +117,8 @@ async def list_ven_summaries(
         response_ms = await _response_times(connection, [row.id for row in rows])
         ends = await _event_ends(connection)
     response.headers[TOTAL] = str(total)
-    _set_next(response, rows, limit)
+    if (sort, order) == ("id", "asc"):
+        _set_next(response, rows, limit)
     return [_summary_row(row, response_ms.get(row.id, 0.0), ends) for row in rows]
 
 
@@ -147,7 +148,7 @@ def _summary_row(
     return {
         "id": row.id,
         "name": row.name,
-        "status": row.status,
+        "status": _shown_status(row),
         "current_power_kw": row.used_power_kw,
         "shed_power_kw": row.shed_power_kw,
         "shed_availability_kw": None if row.shed_available_kw is None else ven_available_kw(row),
@@ -182,6 +183,11 @@ async def _rows(
     return (await connection.execute(statement)).all()
 
 
+def _shown_status(row: Any) -> str:
+    """One that was never heard is offline; its availability tells the difference."""
+    return OFFLINE if row.status == UNKNOWN else str(row.status)
+
+
 def _order_by(sort: str, order: str) -> list[Any]:
     """What is not known comes last, whichever way."""
     column = _SORTED_BY[sort]
@@ -191,7 +197,8 @@ def _order_by(sort: str, order: str) -> list[Any]:
 
 def _chosen(statement: Any, status: str | None, search: str | None) -> Any:
     if status is not None:
-        statement = statement.where(VENS.c.status == status)
+        stored = (OFFLINE, UNKNOWN) if status == OFFLINE else (status,)
+        statement = statement.where(VENS.c.status.in_(stored))
     if search:
         fits = (column.icontains(search, autoescape=True) for column in (VENS.c.id, VENS.c.name))
         statement = statement.where(or_(*fits))
@@ -223,7 +230,7 @@ async def _as_vens(
         {
             "id": row.id,
             "name": row.name,
-            "status": row.status,
+            "status": _shown_status(row),
             "registration_id": row.registration_id or row.id,
             "location": {"lat": row.lat or 0.0, "lon": row.lon or 0.0},
             "location_known": row.lat is not None,

@@ -82,7 +82,8 @@ class ProxySettings(SettingsBlock):
     roles: Annotated[TextList, AfterValidator(_roles)] = settings_block_variable(
         "API_ROLES", default=()
     )
-    """GROUP=ROLE or USER=ROLE with commas between; * is everybody the proxy lets through."""
+    """GROUP=ROLE or USER=ROLE with commas between; * is everybody the proxy lets through. Where
+    people choose their own names, `group:GROUP=ROLE` and `user:USER=ROLE` keep the two apart."""
 
     @property
     def headers(self) -> ProxyHeaders:
@@ -103,7 +104,9 @@ class ProxySettings(SettingsBlock):
 
     def role_of(self, user: str, email: str, groups: tuple[str, ...]) -> str | None:
         """The highest of the roles that somebody has by name, e-mail or group."""
-        names = {user, email, *groups, EVERYBODY} - {""}
+        people, teams = {user, email} - {""}, {*groups} - {""}
+        names = {*people, *teams, EVERYBODY}
+        names |= {f"user:{name}" for name in people} | {f"group:{name}" for name in teams}
         roles = [
             role for who, _, role in (value.rpartition("=") for value in self.roles) if who in names
         ]

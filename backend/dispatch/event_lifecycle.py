@@ -125,7 +125,13 @@ async def complete_dispatched_event(
     if event is not None:
         await _restore_all(connection, event, now)
         return event
-    # All instances were down from its start to its end: nobody was ever told.
+    # All instances were down from its start to its end. Those who were told ahead carried it out.
+    told = EVENTS.c.invited_at.is_not(None)
+    carried_out = {**values, "activated_at": EVENTS.c.start_time}
+    event = await _turn(connection, SCHEDULED, due & told, carried_out)
+    if event is not None:
+        await _restore_all(connection, event, now)
+        return event
     values |= {"status": CANCELLED, "end_reason": ReasonCode.NO_DISPATCHER_RAN.value}
     return await _turn(connection, SCHEDULED, due, values)
 

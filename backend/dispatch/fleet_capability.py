@@ -67,6 +67,7 @@ async def fleet_capabilities(
     room_kw = case((~takes_part, 0.0), else_=believed_kw)
     statement = (
         select(VENS.c.id, room_kw.label("room_kw"), VENS.c.trusted)
+        .add_columns(believed_ven_rated_kw().label("rated_kw"))
         .select_from(joined)
         .where(~_takes_part(event), selected_vens(event.selection, connection.dialect.name))
         .order_by(VENS.c.id)
@@ -79,7 +80,7 @@ async def fleet_capabilities(
         statement = statement.where(VENS.c.status == ONLINE)
     over = await vens_over_site_limits(connection, event, now)
     return [
-        ShedAllocationRoom(row.id, row.room_kw, row.trusted)
+        ShedAllocationRoom(row.id, row.room_kw, row.trusted, row.rated_kw)
         for row in await connection.execute(statement)
         if row.id not in over
     ]

@@ -37,24 +37,35 @@ def next_programme_start(programme: Any, after: datetime) -> datetime | None:
 
 
 def programme_window_problem(programme: Any, start: datetime, end: datetime) -> str | None:
-    """Why an event from `start` to `end` is not one of the programme's; None if it is."""
+    """Why an event from `start` to `end` is not one of the programme's; None if it is.
+
+    A window over midnight is of the day on which it opens. It opens and closes by the clocks of the
+    programme's time zone, also in a night in which they are changed.
+    """
     zone = ZoneInfo(programme.timezone)
     day = start.astimezone(zone).date()
-    if not _is_day(programme, day):
-        return f"{programme.name} has no events on a {day:%A}"
-    if programme.window_start is None or programme.window_end is None:
-        return None
+    if programme.window_start is not None and programme.window_end is not None:
+        open_days = [
+            opened
+            for opened in (day, day - timedelta(days=1))
+            if _is_within_window(programme, opened, start, end)
+        ]
+        if not open_days and _is_day(programme, day):
+            window = f"{programme.window_start} to {programme.window_end} {programme.timezone}"
+            return f"{programme.name} has events from {window} only"
+        if any(_is_day(programme, opened) for opened in open_days):
+            return None
+        day = open_days[0] if open_days else day
+    return None if _is_day(programme, day) else f"{programme.name} has no events on a {day:%A}"
+
+
+def _is_within_window(programme: Any, day: date, start: datetime, end: datetime) -> bool:
+    """Whether that is in the window that opens on `day`."""
+    zone = ZoneInfo(programme.timezone)
+    is_over_midnight = _clock(programme.window_end) <= _clock(programme.window_start)
     opens = _at(day, programme.window_start, zone)
-    closes = _at(day, programme.window_end, zone)
-    if closes <= opens:  # over midnight
-        if start < opens:
-            opens -= timedelta(days=1)
-        else:
-            closes += timedelta(days=1)
-    if start < opens or end > closes:
-        window = f"{programme.window_start} to {programme.window_end} {programme.timezone}"
-        return f"{programme.name} has events from {window} only"
-    return None
+    closes = _at(day + timedelta(days=is_over_midnight), programme.window_end, zone)
+    return opens <= start and end <= closes
 
 
 def _is_day(programme: Any, day: date) -> bool:
@@ -62,8 +73,19 @@ def _is_day(programme: Any, day: date) -> bool:
 
 
 def _at(day: date, clock: str, zone: ZoneInfo) -> datetime:
-    hour, minute = map(int, clock.split(":"))
-    return datetime.combine(day, time(hour, minute), zone).astimezone(timezone.utc)
+    return datetime.combine(day, _clock(clock), zone).astimezone(timezone.utc)
+
+
+def _clock(text: str) -> time:
+    hour, minute = map(int, text.split(":"))
+    return time(hour, minute)
+
+
+def programme_window_sec(window_start: str, window_end: str) -> float:
+    """How long a window is on a day of 24 hours; one that ends as it begins is the whole day."""
+    opens, closes = _clock(window_start), _clock(window_end)
+    minutes = 60 * (closes.hour - opens.hour) + closes.minute - opens.minute
+    return 60.0 * (minutes if minutes > 0 else minutes + 24 * 60)
 
 
 async def plan_programme_event(connection: AsyncConnection) -> StoredEvent | None:

@@ -18,6 +18,8 @@ class ShedAllocationRoom:
     room_kw: float | None
     trusted: bool = True
     """Registered by an operator, or has delivered; others are asked for what these cannot."""
+    rated_kw: float | None = None
+    """Its panel's rating: it refuses to be asked for more."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,31 @@ def allocate_shed(
     known = {room.ven_id: _watts(room.room_kw) for room in rooms if room.room_kw is not None}
     known = {ven_id: room_w for ven_id, room_w in known.items() if room_w > 0}
     shares = _proportional(requested_w, _chosen(requested_w, known, least_share_kw, seed))
-    rest_w = requested_w - sum(shares.values())
-    if in_full and rest_w > 0 and rooms:
+    if in_full:
         unknown = [room.ven_id for room in rooms if room.room_kw is None]
-        takers = unknown or [room.ven_id for room in rooms]
-        weights = {ven_id: 1 if unknown else known.get(ven_id, 0) for ven_id in takers}
-        if not any(weights.values()):
-            weights = dict.fromkeys(takers, 1)
-        for ven_id, more_w in _in_ratio(rest_w, weights).items():
-            shares[ven_id] = shares.get(ven_id, 0) + more_w
+        weights = dict.fromkeys(unknown, 1) or {room.ven_id: 0 for room in rooms} | known
+        shares = _with_the_rest(requested_w, shares, weights, rooms)
     return {ven_id: watts / WATTS_PER_KW for ven_id, watts in shares.items() if watts > 0}
+
+
+def _with_the_rest(
+    requested_w: int,
+    shares: Mapping[str, int],
+    weights: Mapping[str, int],
+    rooms: Iterable[ShedAllocationRoom],
+) -> dict[str, int]:
+    """`shares` with what they leave of the request, in the ratio of the weights; nobody is asked
+    for more than its rating."""
+    most_w = {room.ven_id: _watts(room.rated_kw) for room in rooms if room.rated_kw is not None}
+    given, takers = dict(shares), dict(weights)
+    while takers and (rest_w := requested_w - sum(given.values())) > 0:
+        ratio = takers if any(takers.values()) else dict.fromkeys(takers, 1)
+        for ven_id, more_w in _in_ratio(rest_w, ratio).items():
+            whole_w = given.get(ven_id, 0) + more_w
+            given[ven_id] = min(whole_w, most_w.get(ven_id, whole_w))
+            if given[ven_id] < whole_w or more_w == 0:
+                del takers[ven_id]
+    return given
 
 
 @dataclass(frozen=True)

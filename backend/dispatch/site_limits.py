@@ -113,7 +113,8 @@ async def _events_near(
             EVENTS.c.start_time > event.start_time - _DAY_ANYWHERE,
             EVENTS.c.start_time < event.start_time + _DAY_ANYWHERE,
             EVENTS.c.id != event.id,
-            EVENTS.c.status != CANCELLED,
+            # One that was withdrawn after it had begun was had all the same.
+            or_(EVENTS.c.status != CANCELLED, EVENTS.c.activated_at.is_not(None)),
             ~EVENTS.c.dry_run,
             PARTICIPANTS.c.status.not_in(REFUSING),
             counted,

@@ -48,7 +48,14 @@ from backend.store.command_tables import (
 from backend.store.event_tables import ParticipantRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
 from backend.store.ingest_tables import DeadLetterRow
-from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE, SHEDDING
+from backend.store.statuses import (
+    ACKED,
+    MAINTENANCE,
+    OFFLINE,
+    ONLINE,
+    REFUSING,
+    SHEDDING,
+)
 from backend.store.telemetry_tables import TelemetryQuarterHourDueRow
 from backend.store.utc_time import utc_now, utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
@@ -281,10 +288,19 @@ def _kept(column: str, name: str) -> Any:
 
 def _kept_but_failsafe(column: str, name: str) -> Any:
     """The same, but for a failsafe that is over: the site says that its limit rules, with the
-    command that ended it perhaps, and no other reason."""
-    over = and_(
-        bindparam("limited", type_=Boolean()),
-        _parts.c.reason_code == ReasonCode.FAILSAFE.value,
+    command that ended it perhaps, and no other reason. Nor is the reason of a refusal that of what
+    the site agrees to later."""
+    said = bindparam("said", type_=_parts.c.status.type)
+    over = or_(
+        and_(
+            bindparam("limited", type_=Boolean()),
+            _parts.c.reason_code == ReasonCode.FAILSAFE.value,
+        ),
+        # Without IN, which goes not with many rows at once.
+        and_(
+            or_(*(_parts.c.status == status for status in REFUSING)),
+            or_(*(said == status for status in SHEDDING)),
+        ),
     )
     return case((over, bindparam(name, type_=_parts.c[column].type)), else_=_kept(column, name))
 

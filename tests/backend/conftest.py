@@ -45,7 +45,7 @@ def fresh_database(server: str, template: str = TEMPLATE) -> Iterator[str]:
     """A database of its own on `server`, dropped afterwards."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield f"{server}/{name}"
         finally:
@@ -59,12 +59,20 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that tests copy: to migrate one costs as much as many a test."""
+    file = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
+    upgrade_schema(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path, migrated_sqlite: Path) -> str:
     """A migrated, empty SQLite database."""
-    url = f"sqlite:///{tmp_path / 'backend.sqlite'}"
-    upgrade_schema(url)
-    return url
+    file = tmp_path / "backend.sqlite"
+    shutil.copyfile(migrated_sqlite, file)
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

@@ -89,6 +89,43 @@ async def test_a_person_has_the_highest_role_of_their_groups(database: Database)
 
 
 @pytest.mark.asyncio
+async def test_a_role_follows_from_whole_names_however_many_there_are(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    long = "g," * 1_995 + "ops-admins-former"  # its 4,000th character is behind ops-admins
+    groups = {long: 403, "g," * 3_000 + "ops-admins": 200, "x" * 200 + "ops-admins": 403}
+    apart = "group:ops-admins=admin,user:eve=read"
+    async with behind(database) as client:
+        for text, status in groups.items():
+            answer = await client.get("/api/me", headers={**ANNA, "X-Forwarded-Groups": text})
+            assert answer.status_code == status, text[-30:]
+        too_long = {**ANNA, "X-Forwarded-Email": "boss@x.example" + "x" * 200}
+        assert (await client.get("/api/me", headers=too_long)).status_code == 401
+    async with behind(database, API_ROLES=apart) as client:
+        for headers, status in (
+            ({"X-Forwarded-User": "ops-admins", "X-Forwarded-Groups": "x"}, 403),
+            ({"X-Forwarded-User": "a", "X-Forwarded-Groups": "eve"}, 403),
+            ({"X-Forwarded-User": "a", "X-Forwarded-Groups": "ops-admins"}, 200),
+            ({"X-Forwarded-User": "eve"}, 200),
+        ):
+            assert (await client.get("/api/me", headers=headers)).status_code == status, headers
+    await database.close()
+
+
+@pytest.mark.asyncio
+async def test_a_proxys_own_token_is_no_api_key(sqlite_url: str) -> None:
+    """As oauth2-proxy adds it with pass_authorization_header."""
+    database = Database(sqlite_url)
+    token = {"Authorization": "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"}
+    async with behind(database) as client:
+        person = await client.get("/api/me", headers={**ANNA, **token})
+        nobody = await client.get("/api/me", headers=token)
+        wrong = await client.get("/api/me", headers={**ANNA, "Authorization": "Bearer ven_wrong"})
+    assert (person.status_code, person.json()["name"]) == (200, "anna@x.example")
+    assert (nobody.status_code, wrong.status_code) == (401, 401)
+    await database.close()
+
+
+@pytest.mark.asyncio
 async def test_only_the_trusted_proxy_is_believed(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     spoofed = {**ANNA, "X-Forwarded-Groups": "ops-admins", "X-Forwarded-For": PROXY}

@@ -253,6 +253,29 @@ async def test_acks_and_performance_are_told(database: Database) -> None:
     assert event["actualReductionKw"] == 2.9
 
 
+async def test_an_event_that_was_stopped_delivers_nothing_that_no_site_tells(
+    database: Database,
+) -> None:
+    """Its acks said what was shed; a peer's acks may not say whose they are."""
+    await add_house(database)
+    wire = Wire()
+    async with api(database, wire) as client:
+        body = {"requestedReductionKw": 2, "durationSec": 600, "id": "e1"}
+        await client.post("/api/events/", json=body)
+        await eventually(lambda: wire.to("house"))
+        await acknowledge(database, wire.sent)
+        await set_state(database, "house", event_id="e1", shed_power_kw=1.75)
+        await client.post("/api/events/e1/stop")
+        restoring = (await client.get("/api/events/e1")).json()
+        await set_state(database, "house", event_id=None, shed_power_kw=0.0)
+        over = (await client.get("/api/events/e1")).json()
+        await add_ack(database, "house", "e1", raw_payload={"op": "event", "status": "accepted"})
+        acks = (await client.get("/api/events/e1/acks")).json()["acks"]
+    assert (restoring["currentReductionKw"], restoring["vens"][0]["shedKw"]) == (1.75, 1.75)
+    assert (over["currentReductionKw"], over["vens"][0]["shedKw"]) == (0.0, 0.0)
+    assert acks == [{"op": "event", "status": "accepted", "venId": "house"}]
+
+
 async def test_the_console_streams_the_fleet_and_its_events(database: Database) -> None:
     await add_house(database)
     async with api(database, Wire()) as client:

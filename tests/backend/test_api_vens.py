@@ -31,7 +31,9 @@ async def test_a_ven_is_registered_changed_and_forgotten(database: Database) -> 
         ven = made.json()
         assert ven["id"] == ven["registrationId"] == "maple-12"
         assert ven["location"] == {"lat": 1.0, "lon": 2.0}
-        assert ven["status"] == "unknown"
+        assert (ven["status"], ven["availability"]["state"]) == ("offline", "unknown")
+        listed = (await client.get("/api/vens/?status=offline")).json()
+        assert [one["id"] for one in listed] == ["maple-12"]
         assert ven["createdAt"].endswith("Z")
         assert ven["metrics"]["currentPowerKw"] == 0.0
         assert ven["metrics"]["currentPowerKnown"] is False

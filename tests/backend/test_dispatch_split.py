@@ -154,6 +154,17 @@ def test_a_claim_of_a_ven_that_is_not_trusted_takes_nothing_of_a_limit() -> None
     assert allocate_shed_under_limit(9.0, [liar]) == {"liar": 9.0}
 
 
+def test_nobody_that_is_named_is_asked_for_more_than_its_rating() -> None:
+    big = ShedAllocationRoom("big", 8.0, rated_kw=48.0)
+    small = ShedAllocationRoom("small", 4.0, rated_kw=10.0)
+    shares = allocate_shed(100.0, [big, small], in_full=True)
+    assert shares == {"big": 48.0, "small": 10.0}
+    shares = allocate_shed(50.0, [big, small], in_full=True)
+    assert shares == {"big": 40.0, "small": 10.0}
+    unsaid = [ShedAllocationRoom("a", None, rated_kw=10.0), ShedAllocationRoom("b", None)]
+    assert allocate_shed(30.0, unsaid, in_full=True) == {"a": 10.0, "b": 20.0}
+
+
 def test_a_draw_that_no_rating_bears_out_takes_nothing_of_a_limit_either() -> None:
     rated = [ShedAllocationDraw("a", 5.0, 8.0, rated=True), ShedAllocationDraw("b", 3.0, 4.0)]
     watts_for_kw = ShedAllocationDraw("w", 900_000.0, 900_000.0)

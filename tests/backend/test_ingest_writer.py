@@ -250,6 +250,17 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
     stored = {row.status: row for row in await all_of(database, CommandAckRow)}
     assert set(stored) == {"accepted", "measured", "success", "rebound"}
     assert stored["accepted"].raw_payload["shed_basis"] == "predicted"
+    # What it refused is not why it does what it agrees to.
+    why = {"reason": "away", "reason_code": "opted_out_by_person"}
+    for status, given, kept in (
+        ("opted_out", why, why),
+        ("opted_out", {}, why),
+        ("accepted", {}, {"reason": None, "reason_code": None}),
+    ):
+        said = ack("v", status=status, correlationId="c", event_id="e", **given)
+        await writer.store([said], "mqtt")
+        (part,) = await all_of(database, ParticipantRow)
+        assert {name: getattr(part, name) for name in kept} == kept, status
 
 
 async def test_an_ack_without_an_event_is_tied_by_its_correlation_id(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import insert, update
 
-from backend.dispatch.programme_schedule import next_programme_start, programme_window_problem
 from backend.store.database import Database
 from backend.store.programme_tables import ProgrammeRow
 from backend.store.tables import EVENTS, PARTICIPANTS, VENS
@@ -107,7 +105,9 @@ async def test_a_group_is_a_choice_under_a_name(database: Database) -> None:
 
 
 @asynchronous
-async def test_a_site_is_not_asked_beyond_its_limits(database: Database) -> None:
+@pytest.mark.parametrize("withdrawn", [False, True])
+async def test_a_site_is_not_asked_beyond_its_limits(database: Database, withdrawn: bool) -> None:
+    """Whether the first was stopped or withdrawn after it had begun is one."""
     await add_vens(database, {"once": 2.0, "short": 2.0, "notice": 2.0, "free": 2.0})
     await set_ven(database, "once", most_events_per_day=1)
     await set_ven(database, "short", most_event_hours_per_day=0.5)
@@ -118,7 +118,11 @@ async def test_a_site_is_not_asked_beyond_its_limits(database: Database) -> None
         await client.post("/api/events/", json={**body, "id": "first"})
         await eventually(lambda: len(wire.sent) == 3)
         assert set(await participants(database, "first")) == {"once", "short", "free"}
-        await client.post("/api/events/first/stop")
+        if withdrawn:
+            await client.delete("/api/events/first")
+        else:
+            await client.post("/api/events/first/stop")
+        assert await status_of(database, "first") == ("cancelled" if withdrawn else "completed")
         longer = {**body, "durationSec": 3_000}
         preview = (await client.post("/api/events/preview", json=longer)).json()
         await client.post("/api/events/", json={**longer, "id": "second"})
@@ -234,6 +238,30 @@ async def test_sites_are_invited_ahead_and_the_event_begins_with_them(database: 
     assert await participants(database, "e2") == {"a": "scheduled", "wants-notice": "scheduled"}
 
 
+@asynchronous
+async def test_an_event_that_sites_were_told_of_ahead_is_had_without_a_dispatcher_too(
+    database: Database,
+) -> None:
+    """No dispatcher ran from its start to its end: they carried it out by themselves."""
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 1.0, in_sec=600.0)
+        async with database.engine.begin() as connection:
+            await connection.execute(update(EVENTS).values(notice_sec=3_600.0))
+        dispatcher.wake.ring()
+        await eventually(lambda: len(wire.sent) == 1)
+        await acknowledge(database, wire.sent, "completed")
+    past = utc_now() - timedelta(minutes=30)
+    async with database.engine.begin() as connection:
+        times = {"start_time": past, "end_time": past + timedelta(minutes=10)}
+        await connection.execute(update(EVENTS).values(**times))
+    async with dispatching(database, Wire()):
+        await eventually(lambda: _is(database, "e1", "completed"))
+    (event,) = await rows(database, EVENTS)
+    assert (event.activated_at, event.end_reason) == (past, "end"), "so it is measured, and settled"
+
+
 async def _is(database: Database, event_id: str, status: str) -> bool:
     return await status_of(database, event_id) == status
 
@@ -341,64 +369,3 @@ async def _planned(database: Database, least: int) -> bool:
     (programme,) = await rows(database, ProgrammeRow.__table__)
     ahead = programme.next_start - utc_now() > timedelta(hours=36)
     return ahead and len(await rows(database, EVENTS)) >= least - 1
-
-
-def test_starts_and_windows_are_of_the_programmes_time_zone() -> None:
-    berlin = ZoneInfo("Europe/Berlin")
-    programme = SimpleNamespace(
-        name="P",
-        recurring=True,
-        active=True,
-        days=[6, 7],
-        window_start="01:30",
-        window_end="04:00",
-        timezone="Europe/Berlin",
-    )
-    friday = datetime(2026, 10, 23, 12, tzinfo=timezone.utc)
-    starts = []
-    at: datetime | None = friday
-    for _ in range(3):
-        assert at is not None
-        at = next_programme_start(programme, at)
-        assert at is not None
-        starts.append(at)
-    # Summer time ends in the second night: half past one is another time of UTC after it.
-    assert [start.astimezone(berlin).strftime("%a %H:%M") for start in starts] == [
-        "Sat 01:30",
-        "Sun 01:30",
-        "Sat 01:30",
-    ]
-    hour = timedelta(hours=1)
-    saturday = starts[0]
-    assert programme_window_problem(programme, saturday, saturday + hour) is None
-    assert "01:30 to 04:00" in str(
-        programme_window_problem(programme, saturday, saturday + 3 * hour)
-    )
-    assert "Friday" in str(programme_window_problem(programme, friday, friday + hour))
-    programme.window_start, programme.window_end, programme.days = "22:00", "02:00", None
-    late = datetime(2026, 7, 3, 21, 30, tzinfo=timezone.utc)  # half past eleven
-    assert programme_window_problem(programme, late, late + hour) is None
-    assert programme_window_problem(programme, late + hour, late + 2 * hour) is None
-    assert programme_window_problem(programme, late, late + 4 * hour) is not None
-    programme.recurring = False
-    assert next_programme_start(programme, friday) is None
-
-
-@asynchronous
-async def test_a_programmes_body_that_cannot_be_is_refused(database: Database) -> None:
-    good = {"name": "P", "powerKw": 3}
-    async with api(database) as client:
-        for bad in (
-            {"recurring": True},
-            {"windowEnd": "10:00"},
-            {"windowStart": "25:00"},
-            {"timezone": "Mars/Base"},
-            {"baselineMethod": "guess"},
-            {"powerKw": 0},
-            {"days": [0]},
-            {"selection": {"groups": ["nobody"]}},
-            {"nonsense": 1},
-        ):
-            answer = await client.post("/api/programmes/", json={**good, **bad})
-            assert answer.status_code == 422, bad
-    assert await rows(database, PARTICIPANTS) == []

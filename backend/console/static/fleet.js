@@ -49,7 +49,7 @@ export async function fleetView(place) {
   };
   const again = () => tell(load());
   const filters = h("div", { class: "row", role: "group", "aria-label": T.fleet.state });
-  const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "unknown"].map((name) => h("button", {
+  const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "maintenance"].map((name) => h("button", {
     "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name === "all" ? T.all : T.states[name] ?? name)));
   drawFilters();
   place.append(h("div", { class: "row between head" }, h("div", { class: "row" }, h("h1", {}, T.fleet.title), count)),
