@@ -388,8 +388,8 @@ class Restoration:
         if not is_back:
             return []
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
-        self._site.unrestored.prove(circuit, self._site.panel, reading, now)
-        return [RaiseAlertEffect("restore.failed", None, circuit.circuit_id)]
+        proven_later = self._site.unrestored.prove(circuit, self._site.panel, reading, now)
+        return [*proven_later, RaiseAlertEffect("restore.failed", None, circuit.circuit_id)]
 
     def _leave(self, event: Event, for_sec: float, now: float) -> Effects:
         """Once all others are back, the event ends without those that failed often enough, and for

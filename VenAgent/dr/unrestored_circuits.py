@@ -29,7 +29,8 @@ from VenAgent.dr.shed_circuit import ShedCircuit, in_register_unit, is_same_shed
 UNRESTORED_FACT = "unrestored"
 """The name under which the journal keeps them."""
 UNRESTORED_OURS_FACT = "unrestored_ours"
-"""What else it keeps of them, by circuit: what we wrote, and what may be written instead."""
+"""What else it keeps of them, by circuit: what we wrote, what may be written instead, and of one
+that its device shows later when it was written, and whether it is only to be proven."""
 SWITCH_PREFIX = "restore-"
 REPORT_LIMIT_SEC = 120.0
 """A write that is not heard of for so long is done again."""
@@ -103,11 +104,12 @@ class UnrestoredCircuits:
 
     def prove(
         self, circuit: ShedCircuit, panel: Panel, reading: PanelReading | None, now: float
-    ) -> None:
-        """It was written back; if its device shows that only later, it is looked at then."""
+    ) -> Effects:
+        """It was written back; if its device shows that only later, it is looked at then: after a
+        restart too."""
         shown_after_sec = _shown_after_sec(circuit, panel)
         if not shown_after_sec or circuit.relinquish or circuit.is_back(reading):
-            return
+            return []
         self._circuits[circuit.circuit_id] = _Unrestored(
             circuit.write_back(),
             "",
@@ -116,9 +118,10 @@ class UnrestoredCircuits:
             is_to_be_proven=True,
             ours=_ours(circuit),
         )
+        return self._saved()
 
     def recall(self, facts: Mapping[str, Any], now: float) -> None:
-        """After a restart: tried at once."""
+        """After a restart: tried at once, but for those that are only to be proven."""
         for circuit_id, point, value, inverted, relinquish, failure in (
             facts.get(UNRESTORED_FACT) or ()
         ):
@@ -128,8 +131,12 @@ class UnrestoredCircuits:
                 rounding=known.get("rounding", 0.0),
                 register_unit=known.get("register_unit"),
             )
+            is_to_be_proven = known.get("is_to_be_proven", False)
             self._circuits[circuit_id] = _Unrestored(
-                *(write, failure, Backoff(due_ts=now)),
+                *(write, failure, Backoff(due_ts=None if is_to_be_proven else now)),
+                written_ts=known.get("written_ts") if is_to_be_proven else None,
+                shown_after_sec=known.get("shown_after_sec", 0.0),
+                is_to_be_proven=is_to_be_proven,
                 ours=tuple(known.get("ours", ())),
                 instead=known.get("instead"),
             )
@@ -138,8 +145,7 @@ class UnrestoredCircuits:
         """A command has switched it: it is a person's now."""
         if circuit_id in self.circuit_ids:
             return self._back([circuit_id])
-        self._circuits.pop(circuit_id, None)
-        return []
+        return self._saved() if self._circuits.pop(circuit_id, None) is not None else []
 
     def due(self, now: float, *, reserve: bool) -> Effects:
         """Write those whose time has come. `reserve`: no event of ours has the devices."""
@@ -181,6 +187,8 @@ class UnrestoredCircuits:
         back = {name for name, c in self._circuits.items() if _is_back(c, reading)}
         for name in proven & {*back, *held}:
             del self._circuits[name]
+        if proven & {*back, *held}:
+            effects += self._saved()
         for name in proven - {*back, *held}:
             effects += self._not_moved(self._circuits[name], reading)
         return [*effects, *self._back([name for name in self._circuits if name in back])]
@@ -228,10 +236,9 @@ class UnrestoredCircuits:
         return effects if self.circuit_ids else [*effects, ReleaseEffect("")]
 
     def _saved(self) -> Effects:
-        kept = {name: c for name, c in self._circuits.items() if not c.is_to_be_proven}
         circuits = [
             [name, c.write.point, c.write.value, c.write.inverted, c.write.relinquish, c.failure]
-            for name, c in kept.items()
+            for name, c in self._circuits.items()
         ]
         ours = {
             name: {
@@ -239,8 +246,11 @@ class UnrestoredCircuits:
                 "ours": list(c.ours),
                 "instead": c.instead,
                 "register_unit": c.write.register_unit,
+                "shown_after_sec": c.shown_after_sec,
+                "written_ts": c.written_ts,
+                "is_to_be_proven": c.is_to_be_proven,
             }
-            for name, c in kept.items()
+            for name, c in self._circuits.items()
         }
         return [
             SaveFactEffect(UNRESTORED_FACT, circuits),

@@ -265,6 +265,34 @@ def test_a_late_device_that_goes_back_is_no_trouble_and_written_once() -> None:
     assert len(house.written) == 2
 
 
+def test_a_late_device_that_stays_off_is_found_after_a_restart_too() -> None:
+    """Killed before it was looked at it was forgotten; killed after, its first write in the new
+    process was believed."""
+    for killed_after_sec in (2.0, 300.0):
+        house = LateHouse()
+        send_event(house, 4.5, duration_sec=60.0)
+        (name,) = house.opened()
+        house.wait(58.0)
+        house.stuck = {name}
+        house.wait(2.0 + killed_after_sec)
+        house.restart()
+        house.wait(300.0)
+        assert ("restore.failed", name) in house.alerts, killed_after_sec
+        assert name in (house.engine.trouble() or "")
+        house.stuck = set()
+        house.wait(1_800.0)
+        assert house.opened() == set(), killed_after_sec
+        assert house.alerts == {}
+        assert house.engine.trouble() is None
+
+
+def test_a_late_device_that_is_back_leaves_nothing_in_the_journal() -> None:
+    house = LateHouse()
+    send_event(house, 4.5, duration_sec=5.0)
+    house.wait(200.0)
+    assert house.facts["unrestored"] == "[]"
+
+
 @pytest.mark.parametrize("how", ["event", "setLoad"])
 def test_what_is_shed_or_switched_again_before_a_late_device_shows_it_stays_so(how: str) -> None:
     house = LateHouse()
