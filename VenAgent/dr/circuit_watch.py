@@ -25,7 +25,7 @@ class CircuitWatch:
         self._changed: dict[str, int] = {}
         """In how many readings in a row, by circuit."""
         self._away: set[str] = set()
-        """Devices that a reading was without, since their circuits were last seen as written."""
+        """Devices that were silent in a reading, since their circuits were last seen as written."""
         self._heard_again_ts: dict[str, float | None] = {}
         """By circuit, as it last was as written: one that is changed when it has been heard again
         since then was away in between."""
@@ -38,11 +38,12 @@ class CircuitWatch:
         by_device: dict[str, list[ShedCircuit]] = {}
         as_written: set[str] = set()
         for circuit in event.circuits:
-            if not circuit.counts:
+            if not circuit.is_ours:
                 self._changed.pop(circuit.circuit_id, None)
                 continue
             if circuit.setting(reading) is None:
-                self._away.add(circuit.device)
+                if reading.circuit(circuit.circuit_id).is_silent:
+                    self._away.add(circuit.device)
                 continue
             heard_again_ts = reading.circuit(circuit.circuit_id).heard_again_ts
             if not circuit.is_changed(reading):
@@ -64,7 +65,10 @@ class CircuitWatch:
             self._away.discard(device)
             self._restarts[device] += is_restart
             shed_again = is_restart and self._restarts[device] <= RESTARTS_MOST
-            (restarted if shed_again else overridden).extend(changed)
+            if shed_again:
+                restarted += changed
+            else:  # one that did not respond was given up before
+                overridden += [circuit for circuit in changed if circuit.counts]
         return overridden, restarted
 
 

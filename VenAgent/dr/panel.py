@@ -237,6 +237,9 @@ class PanelCircuitReading:
     heard_again_ts: float | None = field(default=None, compare=False)
     """When its control point was last read after it had been missed, as of a device that was
     away."""
+    is_silent: bool = field(default=True, compare=False)
+    """Of a control point that is not read: its device does not answer. One whose device is there
+    may come only when it changes."""
     relinquish: bool = field(default=False, compare=False)
     """Its control point is given back to whoever had it: a BACnet slot, a register with a default
     of its own."""

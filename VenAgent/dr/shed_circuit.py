@@ -294,8 +294,12 @@ class ShedCircuit:
     @property
     def counts(self) -> bool:
         """Whether it is shed as far as is known: confirmed, responded, and not taken by hand."""
-        taken = self.manual_override or self.switching
-        return bool(self.confirmed) and self.responded is not False and not taken
+        return self.is_ours and self.responded is not False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its write was confirmed, and no one has taken it since."""
+        return bool(self.confirmed) and not (self.manual_override or self.switching)
 
     @property
     def device(self) -> str:

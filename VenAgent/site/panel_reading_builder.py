@@ -45,11 +45,12 @@ class PanelReadingBuilder:
         relinquish: Iterable[str],
         now: float,
         silent_sec: Callable[[str, str], float | None],
+        is_silent: Callable[[str, str], bool],
     ) -> PanelReading:
         """The reading at `now` of the values that `fresh` has; `relinquish`: the circuits that go
         back to whoever had them; `silent_sec`: of a point that is too old, how old it is."""
         panel, given_back = self._config.panel, frozenset(relinquish)
-        used = _UsedPoints(fresh, silent_sec)
+        used = _UsedPoints(fresh, silent_sec, is_silent)
         circuits = {
             circuit.id: self._circuit(circuit, used, is_given_back=circuit.id in given_back)
             for circuit in self._config.circuits
@@ -115,6 +116,7 @@ class PanelReadingBuilder:
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
             heard_again_ts=used.heard_again_ts(config.control_point_of(circuit)),
+            is_silent=used.is_silent(config.control_point_of(circuit)),
             relinquish=is_given_back or is_commanded is False,
             register_unit=self._unit_of(control, _register_point(circuit)),
         )
@@ -190,7 +192,9 @@ class _UsedPoints:
         self,
         fresh: Callable[[str, str], FreshPointValue | None],
         silent_sec: Callable[[str, str], float | None],
+        is_silent: Callable[[str, str], bool],
     ) -> None:
+        self._is_silent = is_silent
         self._fresh = fresh
         self._silent_sec = silent_sec
         self.times: dict[tuple[str, str], float] = {}
@@ -200,6 +204,11 @@ class _UsedPoints:
         device, _, name = topic.rpartition("/")
         point = self._fresh(device, name) if name else None
         return None if point is None else point.heard_again_ts
+
+    def is_silent(self, topic: str) -> bool:
+        """Whether the device of the point at `device/point` does not send, or lacks it."""
+        device, _, name = topic.rpartition("/")
+        return self._is_silent(device, name)
 
     def value(self, device: str, name: str | None) -> Any:
         point = None if name is None else self._fresh(device, name)

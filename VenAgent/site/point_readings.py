@@ -56,6 +56,8 @@ class _Point:
     """When it last was read after it had been missed."""
     refused_ts: float | None = None
     """Since when what is read of it cannot be, and `value` stands in its place; None if it can."""
+    device_silent_sec: float = 0.0
+    """The longest time since it came in which its device sent nothing at all."""
     _gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
     _short_gaps: int = 0
 
@@ -74,10 +76,12 @@ class _Point:
         return len(self._gaps_sec) == INTERVALS_SEEN
 
     def update(self, value: Any, ts: float, interval_sec: float, *, published: bool) -> None:
-        """A newer value. `interval_sec`: at which it is expected; 0: not known."""
+        """A newer value. `interval_sec`: at which it is expected; 0: not known. One that comes only
+        when it changes was not missed while its device sent others."""
         missed_sec = max(MISSED_INTERVALS * interval_sec, interval_sec + MISSED_LEAST_SEC)
-        if interval_sec and ts - self.ts > missed_sec:
+        if interval_sec and ts - self.ts > missed_sec and self.device_silent_sec > missed_sec:
             self.heard_again_ts = ts
+        self.device_silent_sec = 0.0
         if published:
             if self.published_ts is not None and ts > self.published_ts:
                 self._note_gap(ts - self.published_ts)
@@ -115,6 +119,8 @@ class PointReadings:
     """By device and name."""
     _first_ts: dict[str, float] = field(default_factory=dict)
     """By device: when it was first heard."""
+    _heard_ts: dict[str, float] = field(default_factory=dict)
+    """By device: when any point of it was heard last, ours or not."""
     _absent: dict[str, set[str]] = field(default_factory=dict)
     """By device: configured points that it does not have, as its complete readings show."""
     _lacking: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -155,7 +161,7 @@ class PointReadings:
         if device not in self._names:
             return
         self._first_ts.setdefault(device, ts)
-        self._points.setdefault(device, {})
+        self._note_heard(device, ts, now)
         self._quirks.take_scales(device, points, ts)
         why_not = self._quirks.why_not_measured(device, points, ts)
         for name in self._names[device]:
@@ -164,6 +170,15 @@ class PointReadings:
                 self._update_point(device, name, points, ts, now, why, published=published)
         if complete:
             self._note_lacking(device, points)
+
+    def _note_heard(self, device: str, ts: float, now: float | None) -> None:
+        """The device is there; how long it was silent counts for each of its points."""
+        points, last_ts = self._points.setdefault(device, {}), self._heard_ts.get(device, ts)
+        if last_ts > ts and now is not None and last_ts > now:  # the clock was set back
+            last_ts = ts
+        for point in points.values():
+            point.device_silent_sec = max(point.device_silent_sec, ts - last_ts)
+        self._heard_ts[device] = max(ts, last_ts)
 
     def _note_lacking(self, device: str, points: Mapping[str, Any]) -> None:
         """After a complete reading: which of the device's points it did not have."""
@@ -222,6 +237,8 @@ class PointReadings:
             if device not in (None, name_of_device):
                 continue
             for name, point in points.items():
+                heard_ts = before._heard_ts.get(name_of_device, point.ts)
+                self._heard_ts.setdefault(name_of_device, heard_ts)
                 if name in self._names.get(name_of_device, ()):
                     self._points.setdefault(name_of_device, {})[name] = point
                     first_ts = before._first_ts[name_of_device]
@@ -252,7 +269,7 @@ class PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
         other = copy(self)
         other._points, other._first_ts, other._absent, other._suspects = {}, {}, {}, {}
-        other._lacking = {}
+        other._lacking, other._heard_ts = {}, {}
         return other
 
     def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
@@ -406,7 +423,15 @@ class PointReadings:
             is_old = point is not None and self._is_old(device, name, now, max_age_sec)
             return now - point.ts if point is not None and is_old else None
 
-        return self._builder.build(fresh, self._relinquish - self._previous, now, silent_sec)
+        def is_silent(device: str, name: str) -> bool:
+            """Whether the device does not send, or has the point no more."""
+            interval_sec = self._interval_sec(device, 0.0)
+            stale_sec = max(self.config.stale_after_sec, STALE_INTERVALS * interval_sec)
+            heard_ts = self._heard_ts.get(device, -math.inf)
+            return now - heard_ts > stale_sec or name in self._absent.get(device, ())
+
+        given_back = self._relinquish - self._previous
+        return self._builder.build(fresh, given_back, now, silent_sec, is_silent)
 
     def _is_old(self, device: str, name: str, now: float, max_age_sec: float | None = None) -> bool:
         """Of a point that was read. What guards a circuit is old sooner."""

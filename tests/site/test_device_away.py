@@ -102,3 +102,89 @@ def test_a_hand_on_one_that_is_heard_all_the_time_is_a_hand(changed_to: float) -
     house.wait(30.0)
     assert "circuit.manual_override" in house.alerted
     assert house.limits["car"] == changed_to
+
+
+BOARD = "site/board"
+BOARD_CONFIG = AgentConfig.load(
+    {
+        "ven_id": VEN_ID,
+        "panel": {"device": METER, "amperage": 200, "voltage": 240, "power_point": "kw"},
+        "circuits": [
+            {
+                "id": name,
+                "name": name,
+                "breaker_amps": 30,
+                "priority": priority,
+                "power_point": f"{name}_kw",
+                "control_device": BOARD,
+                "switch_point": f"{name}_on",
+            }
+            for name, priority in (("heater", 5), ("other", 4))
+        ],
+    },
+    {},
+)
+
+
+class ChangesHouse(House):
+    """Its board publishes a relay when that changes; `uptime`, which nobody uses, every 5 s."""
+
+    def __init__(self, interval_sec: float) -> None:
+        super().__init__(BOARD_CONFIG.build_panel(), {"heater": 4.5, "other": 3.0})
+        self.points = PointReadings(BOARD_CONFIG)
+        self.points.expect_intervals({METER: 5.0, BOARD: interval_sec})
+        self.published: dict[str, bool | float] = {}
+        self.scraped_ts = self.now
+        self.is_there = True
+
+    def read(self) -> PanelReading:
+        powers_kw = {f"{name}_kw": self.drawn_kw(name) for name in self.closed}
+        metered = {"kw": self.power_kw, **powers_kw}
+        self.points.update(METER, metered, self.now, self.now, published=True)
+        board = {**{f"{n}_on": on for n, on in self.closed.items()}, "uptime": self.now}
+        new = {name: value for name, value in board.items() if self.published.get(name) != value}
+        if new and self.is_there:
+            self.points.update(BOARD, new, self.now, self.now, published=True)
+            self.published |= new
+        if self.is_there and self.now - self.scraped_ts >= 300.0:
+            self.scraped_ts = self.now
+            self.points.update(BOARD, board, self.now, self.now, complete=True)
+        return self.points.reading(self.now)
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        failures = super()._write(writes)
+        written = {w.point: w.value for w in writes if w.circuit_id not in failures}
+        self.points.written(written, self.now)
+        return failures
+
+
+@each_case("interval_sec", [5.0, 60.0])
+@each_case("quiet_sec", [30.0, 200.0, 250.0, 400.0])
+def test_a_hand_at_a_relay_that_comes_only_when_it_changes_is_a_hand(
+    quiet_sec: float, interval_sec: float
+) -> None:
+    """It was "restarted", and the relay was opened again against the person: the relay had nothing
+    to say, while its board was there all the time."""
+    house = ChangesHouse(interval_sec)
+    house.wait(400.0)
+    send_event(house, 4.4, duration_sec=3_600.0)
+    house.wait(120.0 + quiet_sec)
+    assert house.opened() == {"heater"}
+    house.closed["heater"] = True
+    house.wait(120.0)
+    assert house.closed["heater"], "as the person left it"
+    assert ("circuit.manual_override", "heater") in house.alerts
+
+
+def test_a_board_that_was_silent_and_comes_back_closed_has_restarted() -> None:
+    house = ChangesHouse(5.0)
+    house.wait(400.0)
+    send_event(house, 4.4, duration_sec=3_600.0)
+    house.wait(120.0)
+    house.is_there = False
+    house.closed["heater"] = True
+    house.wait(40.0)
+    house.is_there = True
+    house.wait(60.0)
+    assert house.opened() == {"heater"}
+    assert "circuit.manual_override" not in house.alerted
