@@ -292,7 +292,7 @@ class LoadControl:
         read = None if latest is None else latest.circuit(circuit.id)
         # Off is held in our slot; on gives the slot back, so that the building's own schedule
         # commands the output again. What is no slot of ours is written.
-        is_given_back = enabled and read is not None and read.relinquish
+        is_given_back = enabled and read is not None and read.relinquish_switch
         write = PointWrite(circuit.id, circuit.switch_point, enabled, circuit.inverted)
         writes = [replace(write, relinquish=is_given_back)]
         held = None if event is None else event.circuit(circuit.id)

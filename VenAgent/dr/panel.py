@@ -243,6 +243,8 @@ class PanelCircuitReading:
     relinquish: bool = field(default=False, compare=False)
     """Its control point is given back to whoever had it: a BACnet slot, a register with a default
     of its own."""
+    relinquish_switch: bool = field(default=False, compare=False)
+    """The same of its contactor, which may be another object than what sheds it."""
     register_unit: float | None = field(default=None, compare=False)
     """What one unit of its control register was taken for in `limit` (`scale_points`); None where
     that is not known."""

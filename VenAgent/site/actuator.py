@@ -74,11 +74,11 @@ class Actuator:
             [Mapping[str, float | bool | None], float], None
         ] = lambda values, ts: None,
         unit_of: Callable[[str], float | None] = lambda topic: 1.0,
-        is_commandable: Callable[[str], bool] = lambda circuit_id: False,
+        is_commandable: Callable[[str], bool] = lambda topic: False,
     ) -> None:
         """`on_written`: these points (`device/point`) were written with these values, at a time.
         `unit_of`: what one unit of a register is; None if that is not known yet.
-        `is_commandable`: whether a circuit's BACnet priority array was read."""
+        `is_commandable`: whether a point's BACnet priority array was read."""
         self._nulls = RefusedNulls(is_commandable)
         self._calls = calls
         self._requests = requests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -124,12 +124,13 @@ class Meter:
         asked = [device for device in self._config.devices() if device not in slow]
         reading = self._reading_of(asked, published=slow, else_published=True)
         held = slots.get()
-        previous = self._know_previous()
+        previous, switches = self._know_previous()
         circuits = {
             circuit_id: replace(
                 circuit,
                 slot=held.get(circuit_id),
                 relinquish=circuit.relinquish and circuit_id not in previous,
+                relinquish_switch=circuit.relinquish_switch and circuit_id not in switches,
             )
             for circuit_id, circuit in reading.circuits.items()
         }
@@ -140,20 +141,25 @@ class Meter:
         self._arrays.read_slots()
         self._know_previous()
 
-    def _know_previous(self) -> frozenset[str]:
+    def _know_previous(self) -> tuple[Container[str], Container[str]]:
         """The circuits that no driver can give back: they get what they held before. Where a mode
-        says whether a command rules, that is what gives it back."""
-        without_default = {
-            circuit.id
-            for circuit in self._config.circuits
-            for entry in [self._drivers.get(self._config.control_device_of(circuit))]
-            if entry is not None
-            and circuit.mode_point is None
-            and circuit.control_point in entry.without_default
-        }
-        previous = self._arrays.uncommandable | without_default
-        self.points.keep_previous(previous)
-        return previous
+        says whether a command rules, that is what gives it back. The same is known of their
+        contactors."""
+        previous, switches = set(), set()
+        for circuit in self._config.circuits:
+            device = self._config.control_device_of(circuit)
+            entry = self._drivers.get(device)
+            without = set() if entry is None else {f"{device}/{e}" for e in entry.without_default}
+            control = f"{device}/{circuit.control_point}"
+            switch = f"{device}/{circuit.switch_point}"
+            if control in self._arrays.uncommandable:
+                previous.add(circuit.id)
+            if control in without and circuit.mode_point is None:
+                previous.add(circuit.id)
+            if switch in self._arrays.uncommandable | without:
+                switches.add(circuit.id)
+        self.points.keep_previous(frozenset(previous), frozenset(switches))
+        return previous, switches
 
     def _reading_of(
         self,
@@ -234,9 +240,9 @@ class Meter:
         """What one unit of the register at `device/point` is; None if that is not known yet."""
         return self.points.unit_of(topic)
 
-    def is_commandable(self, circuit_id: str) -> bool:
-        """Whether the BACnet priority array of what sheds a circuit was read."""
-        return circuit_id in self._arrays.commandable
+    def is_commandable(self, topic: str) -> bool:
+        """Whether the BACnet priority array of `device/point` was read."""
+        return self._arrays.is_commandable(topic)
 
     def _published(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from VenAgent.config import AgentConfig
@@ -43,16 +44,22 @@ class PanelReadingBuilder:
         self,
         fresh: Callable[[str, str], FreshPointValue | None],
         relinquish: Iterable[str],
+        switches: Iterable[str],
         now: float,
         silent_sec: Callable[[str, str], float | None],
         is_silent: Callable[[str, str], bool],
     ) -> PanelReading:
         """The reading at `now` of the values that `fresh` has; `relinquish`: the circuits that go
-        back to whoever had them; `silent_sec`: of a point that is too old, how old it is."""
+        back to whoever had them, and `switches` those whose contactor does; `silent_sec`: of a
+        point that is too old, how old it is."""
         panel, given_back = self._config.panel, frozenset(relinquish)
+        switches = frozenset(switches)
         used = _UsedPoints(fresh, silent_sec, is_silent)
         circuits = {
-            circuit.id: self._circuit(circuit, used, is_given_back=circuit.id in given_back)
+            circuit.id: replace(
+                self._circuit(circuit, used, is_given_back=circuit.id in given_back),
+                relinquish_switch=circuit.id in switches,
+            )
             for circuit in self._config.circuits
         }
         power_kw = used.sum(panel.device, panel.power_points, panel.power_scale)

@@ -134,6 +134,8 @@ class PointReadings:
     """The circuits that go back to whoever had them."""
     _previous: frozenset[str] = frozenset()
     """Those that cannot, whatever is configured."""
+    _previous_switches: frozenset[str] = frozenset()
+    """Those whose contactor cannot."""
 
     def __post_init__(self) -> None:
         self._quirks = PointQuirks(self.config)
@@ -256,9 +258,12 @@ class PointReadings:
             is not CircuitRestoreMode.PREVIOUS
         )
 
-    def keep_previous(self, circuit_ids: frozenset[str]) -> None:
-        """These circuits get what they held before: no one else can have them back."""
-        self._previous = circuit_ids
+    def keep_previous(
+        self, circuit_ids: frozenset[str], switches: frozenset[str] = frozenset()
+    ) -> None:
+        """These circuits get what they held before: no one else can have them back. `switches`:
+        those whose contactor nobody can."""
+        self._previous, self._previous_switches = circuit_ids, switches
 
     def expect_intervals(self, intervals_sec: Mapping[str, float]) -> None:
         """By device: at which its points come, as the driver's configuration has it. It is known
@@ -431,7 +436,8 @@ class PointReadings:
             return now - heard_ts > stale_sec or name in self._absent.get(device, ())
 
         given_back = self._relinquish - self._previous
-        return self._builder.build(fresh, given_back, now, silent_sec, is_silent)
+        switches = self._relinquish - self._previous_switches
+        return self._builder.build(fresh, given_back, switches, now, silent_sec, is_silent)
 
     def _is_old(self, device: str, name: str, now: float, max_age_sec: float | None = None) -> bool:
         """Of a point that was read. What guards a circuit is old sooner."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from VenAgent.config import AgentConfig
@@ -22,6 +23,16 @@ _log = logging.getLogger(__name__)
 
 ARRAYS_AT_ONCE = 8
 """Asked for in one request; a device whose answers must be shorter is asked for one by one."""
+
+
+@dataclass(frozen=True)
+class _Output:
+    """A point that is written of a circuit: what sheds it, or its contactor beside that."""
+
+    circuit: CircuitConfig
+    device: str
+    name: str
+    known: BacnetDriverEntry
 
 
 class PriorityArrays:
@@ -40,18 +51,17 @@ class PriorityArrays:
         self._drivers: Mapping[str, DriverEntry] = {}
         self._one_by_one: set[str] = set()
         """Devices that could not answer for several at once."""
-        self._uncommandable: set[str] = set()
-        self._commandable: set[str] = set()
+        self._has_array: dict[str, bool] = {}
+        """By point (`device/point`), as far as it was read."""
 
-    @property
-    def commandable(self) -> frozenset[str]:
-        """The circuits whose priority array was read."""
-        return frozenset(self._commandable)
+    def is_commandable(self, topic: str) -> bool:
+        """Whether the priority array of `device/point` was read."""
+        return self._has_array.get(topic, False)
 
     @property
     def uncommandable(self) -> frozenset[str]:
-        """The circuits whose object has no priority array, as far as it was read."""
-        return frozenset(self._uncommandable)
+        """The points (`device/point`) that have no priority array, as far as it was read."""
+        return frozenset(topic for topic, has_array in self._has_array.items() if not has_array)
 
     def know_drivers(self, drivers: Mapping[str, DriverEntry]) -> None:
         """By device, the driver's entries."""
@@ -61,27 +71,26 @@ class PriorityArrays:
         """By circuit: what the slot that we write to holds already, where it holds something and is
         to be given back. One that cannot be read is taken for empty."""
         wanted = [
-            (circuit, known)
+            _Output(circuit, self._config.control_device_of(circuit), name, known)
             for circuit in self._config.circuits
             if self._config.restore_mode(circuit, BACNET) is CircuitRestoreMode.RELINQUISH
-            for known in [self._bacnet_object(circuit)]
-            if known is not None
+            for name in dict.fromkeys((circuit.control_point, circuit.switch_point))
+            for known in [self._bacnet_object(circuit, name)]
+            if name is not None and known is not None
         ]
-        devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit, _ in wanted)
+        devices = dict.fromkeys(output.device for output in wanted)
         read = request_by_device(devices, lambda device: self._arrays_of(device, wanted))
         found: dict[str, float | bool] = {}
-        for circuit, known in wanted:
-            arrays = read[self._config.control_device_of(circuit)]
+        for output in wanted:
+            arrays, circuit = read[output.device], output.circuit
             if arrays is None:
                 continue
-            array = arrays.get(circuit.control_point or "")
-            self._uncommandable.discard(circuit.id)
-            self._commandable.discard(circuit.id)
-            if not isinstance(array, (list, tuple)):
-                self._uncommandable.add(circuit.id)
+            array = arrays.get(output.name)
+            has_array = isinstance(array, (list, tuple))
+            self._has_array[f"{output.device}/{output.name}"] = has_array
+            if not has_array or output.name != circuit.control_point:
                 continue
-            self._commandable.add(circuit.id)
-            held = self._setting(circuit, priority_array_slot(array, known.priority))
+            held = self._setting(circuit, priority_array_slot(array, output.known.priority))
             if held is not None:
                 found[circuit.id] = held
         return found
@@ -96,21 +105,20 @@ class PriorityArrays:
         unit = self._unit_of(self._config.control_point_of(circuit))
         return None if number is None or unit is None else round(number * unit, 9)
 
-    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
-        """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
+    def _bacnet_object(self, circuit: CircuitConfig, name: str | None) -> BacnetDriverEntry | None:
+        """A point that is written of a circuit, if that is an output of a BACnet device whose entry
+        is known."""
         entry = self._drivers.get(self._config.control_device_of(circuit))
         if entry is None or entry.driver_type != BACNET:
             return None
-        return entry.objects.get(circuit.control_point or "")
+        return entry.objects.get(name or "")
 
-    def _arrays_of(
-        self, device: str, wanted: Sequence[tuple[CircuitConfig, BacnetDriverEntry]]
-    ) -> Mapping[str, Any] | None:
-        """Of a device's control points, by point; None without an answer."""
+    def _arrays_of(self, device: str, wanted: Sequence[_Output]) -> Mapping[str, Any] | None:
+        """Of a device's outputs, by point; None without an answer."""
         points = {
-            circuit.control_point or "": [known.object_type, known.instance, "priorityArray"]
-            for circuit, known in wanted
-            if self._config.control_device_of(circuit) == device
+            output.name: [output.known.object_type, output.known.instance, "priorityArray"]
+            for output in wanted
+            if output.device == device
         }
         if device not in self._one_by_one:
             try:

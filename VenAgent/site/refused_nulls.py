@@ -20,7 +20,7 @@ class RefusedNulls:
     priority array was read takes a null: its slot would be held for ever by a value."""
 
     def __init__(self, is_commandable: Callable[[str], bool]) -> None:
-        """`is_commandable`: whether a circuit's priority array was read."""
+        """`is_commandable`: whether the priority array of a point (`device/point`) was read."""
         self._is_commandable = is_commandable
         self._refused: dict[str, int] = {}
         """By point: how often a try to give it back was refused."""
@@ -34,7 +34,7 @@ class RefusedNulls:
 
     def _is_values_turn(self, write: PointWrite) -> bool:
         refused = self._refused.get(write.point, 0)
-        if not write.relinquish or self._is_commandable(write.circuit_id):
+        if not write.relinquish or self._is_commandable(write.point):
             return False
         return refused >= REFUSALS and refused % 2 == 0
 

@@ -26,6 +26,7 @@ class BacnetHouse(House):
             name: replace(
                 read,
                 relinquish=read.limit is None,
+                relinquish_switch=read.limit is None,
                 slot=self.slots.get(name),
             )
             for name, read in reading.circuits.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -100,8 +101,8 @@ def test_what_our_slot_holds_counts_in_the_objects_unit() -> None:
         [PointWrite("ev1", f"{DEVICE}/ev1_limit", 21.5, register_unit=0.1)]
     )
     assert write.value == 215.0
-    assert meter.is_commandable("ev1")
-    assert not meter.is_commandable("heater1"), "its array was not among the answers"
+    assert meter.is_commandable(f"{DEVICE}/ev1_limit")
+    assert not meter.is_commandable(f"{DEVICE}/heater1_contactor"), "not among the answers"
 
 
 def test_an_object_without_slots_gets_what_it_held_before() -> None:
@@ -109,13 +110,30 @@ def test_an_object_without_slots_gets_what_it_held_before() -> None:
     proxy = Proxy({"heater1_contactor": NOTHING, "ev1_limit": NOTHING})
     arrays = arrays_of(proxy)
     assert arrays.read_slots() == {}
-    assert arrays.uncommandable == {"dryer1"}
+    assert arrays.uncommandable == {f"{DEVICE}/dryer1_contactor"}
     proxy.arrays = None
     assert arrays.read_slots() == {}
-    assert arrays.uncommandable == {"dryer1"}, "what was known stays known without an answer"
+    assert arrays.uncommandable == {f"{DEVICE}/dryer1_contactor"}, "stays known"
     proxy.arrays = {"heater1_contactor": NOTHING, "ev1_limit": None, "dryer1_contactor": NOTHING}
     arrays.read_slots()
-    assert arrays.uncommandable == {"ev1"}
+    assert arrays.uncommandable == {f"{DEVICE}/ev1_limit"}
+
+
+@pytest.mark.parametrize("without", ["ev1_limit", "ev1_run"])
+def test_a_contactor_beside_a_limit_is_given_back_by_its_own_object(without: str) -> None:
+    """A null where it takes none left the load off, a value in our slot kept the building out."""
+    circuits = [
+        {**circuit, "switch_point": "ev1_run"} if circuit["id"] == "ev1" else circuit
+        for circuit in MODEL["circuits"]
+    ]
+    config = AgentConfig.load({**MODEL, "circuits": circuits}, {})
+    objects = {**OBJECTS, "ev1_run": BacnetDriverEntry("binaryOutput", 7, 10)}
+    proxy = Proxy({name: NOTHING for name in objects if name != without})
+    meter = Meter(None, DeviceRequests(proxy, config), config, lambda reading: None)
+    meter.know_drivers({DEVICE: replace(DRIVERS[DEVICE], objects=objects)})
+    read = meter.plan_reading().circuit("ev1")
+    assert read.relinquish is (without != "ev1_limit")
+    assert read.relinquish_switch is (without != "ev1_run")
 
 
 def test_a_device_of_short_answers_is_asked_for_one_after_the_other() -> None:
