@@ -44,10 +44,10 @@ try:
     from VenAgent.ven import Ven
 
     missing_package: str | None = None
-except ModuleNotFoundError as error:
-    # VOLTTRON Central installs an agent without what it depends on.
+except ImportError as error:
+    # VOLTTRON Central installs an agent without what it depends on; another agent's may be older.
     missing_package = (error.name or "").partition(".")[0]
-    if missing_package not in ("boto3", "cryptography", "paho", "pydantic"):
+    if missing_package in ("", "VenAgent"):
         raise
 
 setup_logging()
@@ -227,12 +227,15 @@ class AgentWithoutPackage(Agent):
     """In the place of `VenAgent` where a package is missing that it needs: it says so, in the log
     and in its health, and stays up; the platform would start a crashed one again and again."""
 
+    def __init__(self, config_path: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # which takes no configuration on 9
+
     @property
     def sentence(self) -> str:
         return (
-            f"the Python package {missing_package} is missing: install what requirements.txt "
-            f"names into VOLTTRON's environment (pip install -r requirements.txt), then restart "
-            f"this agent"
+            f"the Python package {missing_package} is missing or too old: install what"
+            f" requirements.txt names into VOLTTRON's environment"
+            f" (pip install -r requirements.txt), then restart this agent"
         )
 
     @Core.receiver("onstart")

@@ -79,27 +79,41 @@ def test_a_configuration_that_was_refused_is_bad_at_once() -> None:
 
 
 WITHOUT = """
-import sys
-sys.modules[{package!r}] = None
+import inspect, sys, types
+sys.modules[{package!r}] = {standing_in}
 import VenAgent.agent as module
-module.run_volttron_compat_agent = lambda kind, **_: print(kind.__name__)
+def run(kind, **_):
+    inspect.signature(kind).bind(config_path="", identity="", version="")  # as 9's vip_main does
+    assert "config_path" in inspect.signature(kind.__init__).parameters
+    print(kind.__name__)
+module.run_volttron_compat_agent = run
 module.main()
 print(module.AgentWithoutPackage.sentence.fget(None))
 """
 
 
+ABSENT, OTHER_RELEASE = "None", "types.ModuleType({package!r})"
+"""What stands in a package's place: nothing, or one that has none of the names we take from it."""
+
+
 @pytest.mark.parametrize(
-    ("package", "agent"),
+    ("package", "standing_in", "agent"),
     [
-        ("paho", "AgentWithoutPackage"),
-        ("pydantic", "AgentWithoutPackage"),
-        ("boto3", "VenAgent"),  # only a secret needs it
-        ("cryptography", "VenAgent"),  # only TLS needs it
+        ("paho", ABSENT, "AgentWithoutPackage"),
+        ("paho.mqtt.enums", ABSENT, "AgentWithoutPackage"),  # paho 1
+        ("pydantic", ABSENT, "AgentWithoutPackage"),
+        ("pydantic", OTHER_RELEASE, "AgentWithoutPackage"),
+        ("pydantic_core", ABSENT, "AgentWithoutPackage"),
+        ("boto3", ABSENT, "VenAgent"),  # only a secret needs it
+        ("cryptography", ABSENT, "VenAgent"),  # only TLS needs it
     ],
 )
-def test_without_a_package_the_agent_stays_up_and_names_it(package: str, agent: str) -> None:
+def test_without_a_package_the_agent_stays_up_and_names_it(
+    package: str, standing_in: str, agent: str
+) -> None:
+    standing_in = standing_in.format(package=package)
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT.format(package=package)],
+        [sys.executable, "-c", WITHOUT.format(package=package, standing_in=standing_in)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -109,13 +123,14 @@ def test_without_a_package_the_agent_stays_up_and_names_it(package: str, agent: 
     kind, sentence = done.stdout.splitlines()
     assert kind == agent
     if agent == "AgentWithoutPackage":
-        assert sentence.startswith(f"the Python package {package} is missing")
+        named = package.partition(".")[0]
+        assert sentence.startswith(f"the Python package {named} is missing or too old")
         assert "pip install -r requirements.txt" in sentence
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_fault_and_no_missing_package() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT.format(package="VenAgent.ven")],
+        [sys.executable, "-c", WITHOUT.format(package="VenAgent.ven", standing_in="None")],
         cwd=ROOT,
         capture_output=True,
         text=True,
