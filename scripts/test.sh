@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: all of them, or the parts named.
 #
-#   scripts/test.sh [all|lint|unit|backend|browser|documents|platform|platform11]... [-- PYTEST ARGUMENTS]
+#   scripts/test.sh [all|lint|unit|long|backend|browser|documents|platform|platform11]... [-- PYTEST ARGUMENTS]
 #
 # lint      ruff, mypy, shellcheck, cfn-lint, known vulnerabilities of the locked packages
-# unit      everything that needs no VOLTTRON (seconds)
+# unit      what needs no VOLTTRON and no database (seconds); of a random search a fifth of the examples
+# long      the rest of that: all examples, hours of a building, and what starts processes (marked `long`)
 # backend   tests/backend, tests/openadr: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
 # documents tests/documents: every command of the documents, on sites of its own (minutes)
@@ -20,12 +21,12 @@ set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
-ALL=(lint unit backend browser documents platform platform11)
+ALL=(lint unit long backend browser documents platform platform11)
 parts=()
 while [ $# -gt 0 ]; do
   case $1 in
     all) parts+=("${ALL[@]}") ;;
-    lint | unit | backend | browser | documents | platform | platform11) parts+=("$1") ;;
+    lint | unit | long | backend | browser | documents | platform | platform11) parts+=("$1") ;;
     -h | --help) usage; exit 0 ;;
     --) shift; break ;;
     *) usage >&2; fail "unknown part of the tests: $1" ;;
@@ -114,9 +115,10 @@ unit_tests() {
 # The unit tests by their time: two groups of folders, and every other folder.
 UNIT_GROUPS=("tests/dr" "tests/baseline tests/cloud tests/contract tests/storage")
 
-# Three processes on two cores, for those of the last one often wait; with arguments of the caller's,
-# one.
-unit() {
+# Those of a pytest marker expression, in three processes: on two cores, for those of the last one
+# often wait. With arguments of the caller's in one, and whatever they name.
+# unit_groups MARKERS
+unit_groups() {
   local failed=0 group folders pids=() ignored=()
   cd "$copy"
   if [ ${#pytest_arguments[@]} -gt 0 ]; then
@@ -126,17 +128,21 @@ unit() {
   for group in "${UNIT_GROUPS[@]}"; do
     read -ra folders <<<"$group"
     ignored+=("${folders[@]/#/--ignore=}")
-    unit_tests "${folders[@]}" >"$scratch/unit${#pids[@]}.txt" 2>&1 &
+    unit_tests -m "$1" "${folders[@]}" >"$scratch/unit${#pids[@]}.txt" 2>&1 &
     pids+=($!)
   done
-  unit_tests "${ignored[@]}" || failed=1
+  unit_tests -m "$1" "${ignored[@]}" || failed=1
   for group in "${!UNIT_GROUPS[@]}"; do
     wait "${pids[$group]}" || failed=1
-    say "unit: ${UNIT_GROUPS[$group]//tests\//}"
+    say "${UNIT_GROUPS[$group]//tests\//}"
     cat "$scratch/unit$group.txt"
   done
   return $failed
 }
+
+unit() { VENAGENT_TEST_EXAMPLES_PERCENT=20 unit_groups "not long"; }
+
+long() { unit_groups "long or hypothesis"; }
 
 # In the clone itself: the packages are built from what is under version control.
 backend() {
@@ -273,8 +279,8 @@ ensure_home
 ensure_packages
 ensure_test_tools
 make_scratch
-case " ${parts[*]} " in *" unit "*) make_quick_scratch ;; esac
-case " ${parts[*]} " in *" unit "* | *" browser "*) make_copy ;; esac
+case " ${parts[*]} " in *" unit "* | *" long "*) make_quick_scratch ;; esac
+case " ${parts[*]} " in *" unit "* | *" long "* | *" browser "*) make_copy ;; esac
 case " ${parts[*]} " in *" backend "*) ensure_postgresql && ensure_pgbouncer ;; esac
 case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
 case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac

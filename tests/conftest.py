@@ -16,8 +16,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if find_spec("hypothesis") is not None:  # the platform's environment has none
         from hypothesis import HealthCheck, settings
 
+        from tests.support.example_count import example_count
+
         settings.register_profile(
-            "venagent", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            "venagent",
+            deadline=None,
+            max_examples=example_count(),
+            suppress_health_check=[HealthCheck.too_slow],
         )
         settings.load_profile("venagent")
 

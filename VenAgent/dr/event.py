@@ -441,9 +441,11 @@ class Event:
     @property
     def limit_terms(self) -> EventLimitTerms:
         """Of a limit: what it allows now."""
-        since = [self.request.start_ts if self.active_ts is None else self.active_ts]
-        since += [each.ts for each in self.level_starts[-1:]]
-        return EventLimitTerms(self.request, self.limit, self.level, max(since))
+        level, level_ts = 0, self.active_ts
+        if self.level_starts:
+            entered = self.level_starts[-1]
+            level, level_ts = entered.index, max(level_ts or entered.ts, entered.ts)
+        return EventLimitTerms(self.request, self.limit, level, level_ts)
 
     @property
     def end_ts(self) -> float:

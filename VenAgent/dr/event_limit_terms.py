@@ -5,21 +5,20 @@ Power is kW, times epoch seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.event_request import EventRequest
 
 
-@dataclass(frozen=True)
-class EventLimitTerms:
+class EventLimitTerms(NamedTuple):
     """Of an event's request, of how the limit stands, and of which of its levels rules."""
 
     request: EventRequest
     limit: EventLimit
     level: int
-    level_ts: float
-    """When it came into force, or entered this level; its start while it has not begun."""
+    level_ts: float | None
+    """When it came into force, or entered this level; None: it has not begun."""
 
     @property
     def import_kw(self) -> float | None:
@@ -58,7 +57,8 @@ class EventLimitTerms:
     @property
     def since_ts(self) -> float:
         """Since when the present limit rules."""
-        return max(self.level_ts, self.request.start_ts, self.limit.failsafe_ts or 0.0)
+        start_ts = self.request.start_ts
+        return max(self.level_ts or start_ts, start_ts, self.limit.failsafe_ts or 0.0)
 
     @property
     def failsafe_due_ts(self) -> float | None:

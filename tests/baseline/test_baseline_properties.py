@@ -15,6 +15,7 @@ from tests.baseline.past_days import (
     weekdays,
     weekdays_before,
 )
+from tests.support.example_count import example_count
 from VenAgent.baseline.intervals import IntervalHistory
 
 DAY_METHODS = ["high_4_of_5", "ten_of_ten"]
@@ -30,7 +31,7 @@ def of_powers(
     return weekdays(loads, today=load(0.0, scale * today_kw))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=example_count(40), deadline=None)
 @given(days=days_of_powers, today_kw=st.floats(-500.0, 5000.0))
 def test_ten_of_ten_never_leaves_the_days_mean_by_more_than_the_cap(
     days: list[tuple[float, float]], today_kw: float
@@ -40,7 +41,7 @@ def test_ten_of_ten_never_leaves_the_days_mean_by_more_than_the_cap(
     assert 0.8 * mean_kw - 1e-9 <= found.power_kw <= 1.2 * mean_kw + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=example_count(40), deadline=None)
 @given(data=st.data(), days=days_of_powers, today_kw=powers)
 @pytest.mark.parametrize(("method", "basis"), [("high_4_of_5", 5), ("ten_of_ten", 10)])
 def test_the_order_of_the_days_does_not_matter(
@@ -54,7 +55,7 @@ def test_the_order_of_the_days_does_not_matter(
         assert powers_kw[0] == pytest.approx(powers_kw[1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=example_count(40), deadline=None)
 @given(days=days_of_powers, today_kw=powers, scale=st.floats(0.01, 100.0))
 @pytest.mark.parametrize("method", DAY_METHODS)
 def test_a_site_ten_times_as_large_has_a_baseline_ten_times_as_high(
@@ -68,7 +69,7 @@ def test_a_site_ten_times_as_large_has_a_baseline_ten_times_as_high(
     assert large.rrmse_percent == pytest.approx(small.rrmse_percent)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=example_count(40), deadline=None)
 @given(days=days_of_powers, event_days=st.sets(st.integers(0, 9)), shed_kw=powers)
 @pytest.mark.parametrize("method", DAY_METHODS)
 def test_what_was_drawn_on_days_with_an_event_changes_nothing(

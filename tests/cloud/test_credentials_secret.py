@@ -206,6 +206,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.stop()
 
 
+@pytest.mark.long
 def test_another_process_fetches_it_and_tells_why_it_cannot(served: Any) -> None:
     served.create_secret(Name="ven/of-a-process", SecretString="ä text\n")
     assert SecretsManagerFetch().run("ven/of-a-process", REGION) == "ä text\n"

@@ -297,6 +297,7 @@ while True:
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_has_all_that_was_put_in(path: Path) -> None:
     told = 0
     for least in (1, 23, 50):

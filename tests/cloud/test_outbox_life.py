@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
+from tests.support.example_count import example_count
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -122,5 +123,7 @@ class OutboxLife(RuleBasedStateMachine):
         assert self.agent_side.depth() == len(self.expected)
 
 
-OutboxLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+OutboxLife.TestCase.settings = settings(
+    max_examples=example_count(100), stateful_step_count=25, deadline=None
+)
 TestOutboxLife = OutboxLife.TestCase

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.cloud.line import Line
+from tests.support.example_count import example_count
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.outbox_sender import URGENT_WINDOW, OutboxSenderPace
 
@@ -112,5 +113,7 @@ class LineLife(RuleBasedStateMachine):
         assert len(self.line.far_end.unconfirmed) == self.line.sender.in_flight
 
 
-LineLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+LineLife.TestCase.settings = settings(
+    max_examples=example_count(100), stateful_step_count=25, deadline=None
+)
 TestLineLife = LineLife.TestCase

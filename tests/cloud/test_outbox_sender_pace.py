@@ -57,6 +57,7 @@ def in_any_second(times: list[float], sizes: list[int]) -> int:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [OutboxRank.ACK, OutboxRank.STATE, OutboxRank.TELEMETRY])
 @pytest.mark.parametrize("size", [8_000, 60_000])
 def test_aws_limits_hold_in_any_second_whatever_is_sent(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cloud.shadow_house import PREFIX, TOPICS, House, off
+from tests.support.example_count import example_count
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
@@ -313,7 +314,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=example_count(150))
 @given(steps=st.lists(STEPS, max_size=14))
 def test_whatever_happens_the_last_wish_is_done_each_once_and_nothing_stays_desired(
     steps: list[tuple[str, Any]],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, parse
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from VenAgent.contract.command_fields import SPELLINGS
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import CommandNotRead, read_command
@@ -108,7 +109,7 @@ def test_a_null_does_not_make_an_unknown_field_known() -> None:
     assert refused({"op": "restore", "eventID": None}).code is ReasonCode.UNKNOWN_FIELD
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=example_count(200))
 @given(
     op=st.sampled_from([op for op, _, _ in OPS]),
     field=st.sampled_from([key for keys in SPELLINGS.values() for key in keys]),
@@ -181,7 +182,7 @@ def test_what_is_no_number_is_refused_wherever_a_number_stands(value: Any) -> No
         assert refused(message).code is ReasonCode.BAD_FIELD
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=example_count(200))
 @given(start_ts=st.integers(int(NOW) + 1, int(NOW) + 30 * DAY - 1), text=st.booleans())
 def test_seconds_ms_us_and_ns_are_told_apart_by_size(start_ts: int, text: bool) -> None:
     for factor in (1, 10**3, 10**6, 10**9):
@@ -191,7 +192,7 @@ def test_seconds_ms_us_and_ns_are_told_apart_by_size(start_ts: int, text: bool) 
         assert command.start_ts == start_ts
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=example_count(200))
 @given(value=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**21), 10**21))
 def test_any_start_is_within_what_can_be_shown_or_refused(value: float) -> None:
     try:
@@ -227,7 +228,7 @@ def test_what_is_no_duration_is_refused(sent: str) -> None:
     assert refused({**SHED, "duration": sent}).code is ReasonCode.BAD_FIELD
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(hours=st.integers(0, 23), minutes=st.integers(0, 59), seconds=st.integers(1, 59))
 def test_any_duration_of_a_day_is_read(hours: int, minutes: int, seconds: int) -> None:
     command = parse({**SHED, "duration": f"PT{hours}H{minutes}M{seconds}S"})

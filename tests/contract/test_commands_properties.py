@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import ShedCommand, event_command_window
@@ -73,7 +74,7 @@ def check_refusal(rejected: CommandNotRead) -> None:
     assert len(json.dumps(answer, allow_nan=False)) < 60_000
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(payload=st.binary(max_size=200) | st.text(UNICODE_CHARACTERS, max_size=100))
 @example(payload=b"\xff\xfe{\x00}\x00")
 @example(payload=b"\xef\xbb\xbf{}")
@@ -85,7 +86,7 @@ def test_any_bytes_are_read_or_refused(payload: bytes | str) -> None:
     check(payload)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(message=MESSAGES | VALUES)
 def test_any_json_is_read_or_refused(message: Any) -> None:
     check(json.dumps(message))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, parse
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from VenAgent.contract.commands import ShedCommand, event_command_window
 
 
@@ -21,7 +22,7 @@ def test_numbers_are_read_from_numeric_strings_too(sent: Any) -> None:
     assert (command.shed_kw, command.duration_sec, command.modification) == (4.5, 60.0, 2)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(end_ts=st.floats(NOW + 2, NOW + 86_000) | st.integers(int(NOW) + 2, int(NOW) + 86_000))
 def test_times_are_read_from_numeric_strings_too(end_ts: float) -> None:
     command = parse({"op": "event", "shed_kw": 1, "end_ts": str(end_ts)})

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = [
     ".".join(file.relative_to(ROOT).with_suffix("").parts)
@@ -29,6 +31,7 @@ PYDANTIC = {
 }
 
 
+@pytest.mark.long
 def test_nothing_but_pydantic_and_the_standard_library_is_imported() -> None:
     code = IMPORT_ALL.format(names=SHARED)
     run = subprocess.run(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, a_circuit, a_telemetry, parse
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.json_codec import encode_json
@@ -104,7 +105,7 @@ def test_an_update_may_clear_what_is_done_with_under_a_version() -> None:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=example_count(60))
 @given(
     count=st.integers(1, 300),
     name=st.text(UNICODE_CHARACTERS, max_size=128),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.golden import GOLDEN_LOADS, GOLDEN_TELEMETRY
@@ -266,7 +267,7 @@ def test_a_message_without_circuits_is_left_as_it_is() -> None:
     assert split_telemetry(message, 10) == [message]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=example_count(60))
 @given(
     circuits=st.integers(0, 60),
     loads=st.integers(0, 60),

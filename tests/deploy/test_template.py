@@ -29,6 +29,7 @@ def resources() -> dict[str, Any]:
     return {str(name): fill(made["Properties"]) for name, made in loaded["Resources"].items()}
 
 
+@pytest.mark.long
 def test_the_vens_policy_is_the_one_that_is_tested(resources: dict[str, Any]) -> None:
     assert resources["VenPolicy"]["PolicyDocument"] == ven_policy()
     assert resources["VenBusPolicy"]["PolicyDocument"] == bus_policy()

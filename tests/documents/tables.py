@@ -51,6 +51,7 @@ LAST = ("./scripts/ven_control.sh backend stop", "./scripts/ven_control.sh stop"
 NOT_RUN = {
     "./scripts/test.sh": "it is what runs this",
     "./scripts/test.sh lint unit": "it is what runs this",
+    "./scripts/test.sh long": "it is what runs this",
     "./scripts/test.sh browser": "it is what runs this",
     "./scripts/test.sh platform -- -k test_event": "it is what runs this",
     "./scripts/test.sh platform -- -k rise_from_12 -rP": "it is what runs this",

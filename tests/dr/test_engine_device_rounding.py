@@ -70,6 +70,7 @@ def halves(celsius: float) -> float:
     return round(celsius * 2.0) / 2.0
 
 
+@pytest.mark.long
 @each_case("late_sec", [0.0, 7.0, 20.0])
 @each_case(
     ("keeps", "before"),

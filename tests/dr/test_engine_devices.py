@@ -141,6 +141,7 @@ def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted:
 # ---- an override in the driver -----------------------------------------------------------------
 
 
+@pytest.mark.long
 @each_case("lasts_sec", [20.0, 535.0, 580.0, 900.0])
 @each_case("reverts", [False, True])
 @each_case("names", ["abcd", "a"])

@@ -65,6 +65,7 @@ def test_less_leaves_a_circuit_off_that_must_stay_so() -> None:
     assert house.opened() == {"heater1", "dryer1"}
 
 
+@pytest.mark.long
 def test_only_so_many_sheds_a_day() -> None:
     house = House(bearing(heater1=EndurancePolicy(max_sheds_per_day=2)))
     for number in range(3):

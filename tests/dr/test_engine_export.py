@@ -90,6 +90,7 @@ def test_a_site_that_feeds_in_less_is_left_alone() -> None:
     assert not house.engine.holds
 
 
+@pytest.mark.long
 def test_the_sun_and_the_loads_come_and_go() -> None:
     """Clouds of minutes, and a cloud that ends at once: what is allowed while it is cloudy must
     hold when the sun is back."""
@@ -379,6 +380,7 @@ def test_an_inverter_held_back_by_a_limit_is_no_rise_of_another_event() -> None:
     assert house.limits["pv"] == 100.0
 
 
+@pytest.mark.long
 def test_a_limit_that_is_over_holds_nothing_of_another_event() -> None:
     """It is given back then, and what the other has asked for stays."""
     for op in ("limit", "event", "loadUp"):

@@ -26,6 +26,7 @@ from tests.dr.flexible_house import (
     zone_guard,
 )
 from tests.dr.test_engine_machine import LIMITS, Attack
+from tests.support.example_count import example_count
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.policy import Policy, RotationPolicy
 
@@ -197,5 +198,7 @@ class FlexibleAttack(Attack):
         super().teardown()
 
 
-FlexibleAttack.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+FlexibleAttack.TestCase.settings = settings(
+    max_examples=example_count(60), stateful_step_count=25, deadline=None
+)
 TestFlexibleAttack = FlexibleAttack.TestCase

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import pytest
+
 from tests.dr.builders import DRAWS_KW, NOW
 from tests.dr.house import House
 from tests.support.each_case import each_case
@@ -129,6 +131,7 @@ STORIES = [
 ]
 
 
+@pytest.mark.long
 @each_case("story", STORIES, ids=lambda story: story.__name__)
 def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_acked_once(
     story: Callable[[House], None],

@@ -172,6 +172,7 @@ def test_a_short_peak_is_averaged_and_sheds_nothing() -> None:
     assert house.written == []
 
 
+@pytest.mark.long
 def test_a_load_that_comes_and_goes_does_not_take_a_contactor_with_it() -> None:
     """It is let back later and later."""
     panel = panel_of(switch("cycling", 60.0, priority=1, critical=True), switch("heater", 30.0))
@@ -184,6 +185,7 @@ def test_a_load_that_comes_and_goes_does_not_take_a_contactor_with_it() -> None:
     assert len(house.written) <= 16, "with each cycle it would be 60"
 
 
+@pytest.mark.long
 def test_minimum_off_and_on_times_hold_under_a_limit() -> None:
     bears = EndurancePolicy(min_off_sec=300.0, min_on_sec=300.0)
     panel = house_panel()
@@ -475,6 +477,7 @@ def test_an_orderly_stop_puts_all_back_and_the_next_start_keeps_the_limit(house:
     assert house.power_kw <= 15.0
 
 
+@pytest.mark.long
 def test_killed_at_any_effect_the_limit_is_kept_and_acked_once() -> None:
     for effects in range(1, 40):
         house = House()
@@ -505,6 +508,7 @@ def test_a_record_of_before_the_kinds_is_read(house: House) -> None:
     assert (event.request.kind.value, event.wanted_kw, event.end_ts) == ("shed", 5.0, NOW + 600.0)
 
 
+@pytest.mark.long
 def test_a_reservation_of_a_limit_is_renewed_each_day() -> None:
     house = House(policy=Policy(restore_stagger_sec=0.0, rebound_sec=0.0))
     house.report_sec = 60.0
@@ -585,6 +589,7 @@ def test_what_the_meter_did_not_see_is_neither_kept_nor_over() -> None:
         assert summary["highest_mean_kw"] < 25.0
 
 
+@pytest.mark.long
 def test_what_did_not_show_in_time_goes_back_once_there_is_room() -> None:
     """A meter that is late, or equipment that ramps: a limit until further notice must not keep for
     ever what it took for not responding."""

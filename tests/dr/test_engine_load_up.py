@@ -183,6 +183,7 @@ def test_a_battery_charges_for_it_and_goes_back_to_its_own_programme() -> None:
     assert house.drawn_kw("battery1") == -1.0
 
 
+@pytest.mark.long
 def test_no_event_charges_a_battery_above_its_most() -> None:
     """A long event is planned by the room that there is; one that is full stops."""
     kept = storage(most_soc_percent=80.0, capacity_kwh=10.0)

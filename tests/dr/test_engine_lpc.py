@@ -171,6 +171,7 @@ def test_a_ping_that_waited_in_the_brokers_queue_is_a_sign_of_when_it_was_sent(
     assert state(house) is GridLimitState.FAILSAFE
 
 
+@pytest.mark.long
 def test_without_a_heartbeat_time_no_failsafe_is_watched(house: House) -> None:
     house.send("limit", import_kw=15.0, event_id="limit", correlationId="l1")
     house.wait(7_200.0)
@@ -244,6 +245,7 @@ def test_failsafe_is_left_by_a_new_limit_that_has_none(beside_a_shed: bool) -> N
     assert house.engine.import_limit_kw(house.now) == 12.0
 
 
+@pytest.mark.long
 def test_failsafe_does_not_lapse(house: House) -> None:
     """What is not known is never unlimited, however long it is not known."""
     in_failsafe(house, failsafe_min_sec=600.0)
@@ -347,6 +349,7 @@ def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     assert 4.2 < house.power_kw <= 9.0
 
 
+@pytest.mark.long
 def test_a_sender_that_falls_silent_again_has_to_give_a_new_limit_again(house: House) -> None:
     """LPC-921: not by a heartbeat alone, with a limit as old as its silence."""
     for silent_sec in (130.0, 500.0, 10_800.0):
@@ -364,6 +367,7 @@ def test_a_sender_that_falls_silent_again_has_to_give_a_new_limit_again(house: H
         assert state(house) is GridLimitState.LIMITED
 
 
+@pytest.mark.long
 def test_a_silence_that_a_restart_hides_voids_the_new_limit_too(house: House) -> None:
     in_failsafe(house, failsafe_min_sec=600.0)
     send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
+from tests.support.example_count import example_count
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
@@ -494,5 +495,7 @@ class Attack(RuleBasedStateMachine):
         assert len(final) <= 1, (op, correlation_id, replies)
 
 
-Attack.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+Attack.TestCase.settings = settings(
+    max_examples=example_count(100), stateful_step_count=25, deadline=None
+)
 TestAttack = Attack.TestCase

@@ -87,6 +87,7 @@ class LateMeterHouse(House):
         return replace(true, power_kw=old.power_kw, circuits=circuits)
 
 
+@pytest.mark.long
 @each_case("late_sec", [5.0, 10.0, 20.0, 30.0, 60.0, 100.0])
 def test_a_shed_that_shows_late_leaves_what_is_critical_and_ends_at_what_was_asked(
     late_sec: float,
@@ -114,6 +115,7 @@ def test_a_shed_that_shows_late_leaves_what_is_critical_and_ends_at_what_was_ask
     assert site.meter_delay.of(site.panel.measured_by) == pytest.approx(late_sec, abs=6.0)
 
 
+@pytest.mark.long
 @each_case("late_sec", [5.0, 20.0, 60.0])
 def test_under_a_limit_a_meter_that_is_late_takes_no_circuits_to_and_fro(late_sec: float) -> None:
     house = LateMeterHouse(late_sec)

@@ -96,6 +96,7 @@ def test_it_ends_at_its_new_end_and_not_at_the_old_one(house: House) -> None:
     assert house.setting == before
 
 
+@pytest.mark.long
 def test_an_event_of_days_is_prolonged_with_a_later_start_without_a_restore(house: House) -> None:
     """As the operator's side does it: no command lasts longer than a day."""
     house.report_sec = 60.0  # two days of a report each five seconds take long

@@ -163,6 +163,7 @@ def test_another_event_that_begins_meanwhile_has_the_devices(house: House) -> No
     assert "e1" in {a["event_id"] for a in house.acks if a["status"] == "accepted"}
 
 
+@pytest.mark.long
 @each_case("start_in_sec", [5.0, 2.0, 0.5, 0.0, -100.0])
 @each_case("at_sec", [10.0, 55.5, 59.0])
 @each_case("hold", [False, True])

@@ -163,6 +163,7 @@ def test_after_a_crash_the_last_of_two_switches_stands(house: House) -> None:
     assert house.replies_to("s2") == ["success"]
 
 
+@pytest.mark.long
 @each_case("values", list(itertools.product([True, False], repeat=3)))
 @each_case("firsts", list(itertools.product([0, -1], repeat=2)))
 @each_case("during", ["nothing", "event", "restore"])
@@ -188,6 +189,7 @@ def test_of_three_switches_the_last_stands_whatever_is_done_first(
     assert house.replies_to("r1") == (["success"] if during == "restore" else [])
 
 
+@pytest.mark.long
 @each_case("fails", [False, True])
 @each_case("circuit", ["heater1", "ev1"])
 @each_case("enabled", [True, False])

@@ -176,6 +176,7 @@ def test_a_change_to_a_later_start_that_takes_long_to_put_back_is_acked_at_once(
     assert house.statuses("m1")[:3] == ["scheduled", "scheduled", "accepted"]
 
 
+@pytest.mark.long
 def test_one_of_eighty_that_does_not_go_back_keeps_itself_for_an_hour() -> None:
     house = eighty_circuits()
     house.broken = {"c7"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
 from tests.support.each_case import each_case
+from tests.support.example_count import example_count
 from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
@@ -230,7 +231,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=example_count(40))
 @given(event=EVENTS)
 def test_an_event_survives_its_record(event: Event) -> None:
     record = to_event_record(event)

@@ -43,6 +43,7 @@ def test_those_with_the_most_comfort_left_are_first() -> None:
     assert set(house.moved()) == set(coolest)
 
 
+@pytest.mark.long
 def test_none_is_shed_for_longer_than_its_turn_and_all_take_part() -> None:
     house = roof()
     house.report_sec = 10.0
@@ -177,6 +178,7 @@ def test_a_turn_that_is_half_over_goes_on_after_a_kill() -> None:
     assert house.moved() == {}
 
 
+@pytest.mark.long
 def test_one_turn_is_handed_over_at_a_time() -> None:
     """With many units a turn begins before the one before has shown itself: it waits for that, or
     ever more would be shed."""

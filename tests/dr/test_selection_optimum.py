@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dr.builders import by_id, candidate, kilowatts, limit, switch
+from tests.support.example_count import example_count
 from VenAgent.dr.circuit_selection import (
     RESOLUTION,
     TOLERANCE,
@@ -38,7 +39,7 @@ def best_watts(reached: set[int]) -> int:
     return min(above) if above else max(reached)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=example_count(120))
 @given(watts=st.lists(st.tuples(st.integers(2, 5), WATTS), min_size=1, max_size=8))
 def test_the_plan_of_switches_is_the_best_of_all_combinations(
     watts: list[tuple[int, int]],
@@ -74,7 +75,7 @@ def test_the_plan_of_switches_is_the_best_of_all_combinations(
     assert cost(chosen) == best
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(
     circuits=st.lists(st.tuples(st.sampled_from("ssl"), WATTS), min_size=1, max_size=8),
 )

@@ -20,6 +20,7 @@ from tests.dr.builders import (
     total_shed_kw,
     unswitchable,
 )
+from tests.support.example_count import example_count
 from VenAgent.dr.circuit_selection import (
     RESOLUTION,
     TOLERANCE,
@@ -69,7 +70,7 @@ def sites(draw: st.DrawFn, *, max_circuits: int = 8) -> tuple[Panel, PanelReadin
 REQUESTS_KW = st.floats(0.05, 60.0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(site=sites(), request_kw=REQUESTS_KW)
 def test_whatever_the_panel_a_plan_keeps_to_what_may_be_done(
     site: tuple[Panel, PanelReading], request_kw: float
@@ -102,7 +103,7 @@ def test_whatever_the_panel_a_plan_keeps_to_what_may_be_done(
             assert action.final_kw == pytest.approx(circuit.limit.kw_of(action.value))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(site=sites(), request_kw=REQUESTS_KW)
 def test_the_prediction_is_the_sum_of_the_actions(
     site: tuple[Panel, PanelReading], request_kw: float
@@ -163,7 +164,7 @@ def usable(
     return others if total_shed_kw(others) >= request_kw * (1 - TOLERANCE) else tuple(pool)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(pool=pools(), request_kw=st.floats(0.5, 40.0))
 def test_a_plan_is_in_the_band_whenever_any_combination_is(
     pool: tuple[CircuitSelectionCandidate, ...], request_kw: float
@@ -174,7 +175,7 @@ def test_a_plan_is_in_the_band_whenever_any_combination_is(
         assert low - blur <= made.predicted_kw <= high + blur
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(pool=pools(), request_kw=st.floats(0.5, 40.0))
 def test_a_plan_overshoots_as_little_as_possible_when_the_band_is_out_of_reach(
     pool: tuple[CircuitSelectionCandidate, ...], request_kw: float
@@ -188,7 +189,7 @@ def test_a_plan_overshoots_as_little_as_possible_when_the_band_is_out_of_reach(
     assert made.predicted_kw == pytest.approx(best_kw, abs=2 * blur)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(pool=pools(max_circuits=12), extra=st.floats(0.001, 3.0))
 def test_everything_is_taken_when_the_request_cannot_be_met(
     pool: tuple[CircuitSelectionCandidate, ...], extra: float
@@ -199,7 +200,7 @@ def test_everything_is_taken_when_the_request_cannot_be_met(
     assert set(by_id(made)) >= {c.circuit.id for c in pool if c.whole or c.max_shed_kw > blur}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(pool=pools(), share=st.floats(0.05, 1.05))
 def test_the_last_resort_is_not_touched_while_the_others_are_enough(
     pool: tuple[CircuitSelectionCandidate, ...], share: float
@@ -210,7 +211,7 @@ def test_the_last_resort_is_not_touched_while_the_others_are_enough(
         assert set(by_id(select_circuits(pool, others_kw * share))) <= others
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=example_count(100))
 @given(pool=pools(), missing_kw=st.floats(0.1, 10.0))
 def test_the_last_resort_helps_when_the_others_are_not_enough(
     pool: tuple[CircuitSelectionCandidate, ...], missing_kw: float
@@ -222,7 +223,7 @@ def test_the_last_resort_helps_when_the_others_are_not_enough(
         assert {c.circuit.id for c in last} & set(by_id(select_circuits(pool, request_kw)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=example_count(150))
 @given(pool=pools(last_resort=False), request_kw=st.floats(0.5, 40.0))
 def test_no_priority_is_touched_that_is_not_needed_for_the_band(
     pool: tuple[CircuitSelectionCandidate, ...], request_kw: float

@@ -91,6 +91,7 @@ def test_one_that_another_controller_commands_gets_its_command_back() -> None:
     assert house.limits["battery1"] == 1.0
 
 
+@pytest.mark.long
 def test_its_charge_never_falls_below_the_reserve_and_others_take_its_place() -> None:
     house = home()
     house.soc_percent["battery1"] = 24.0

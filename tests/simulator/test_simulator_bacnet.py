@@ -24,6 +24,8 @@ from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
 from simulator.simulated_panel_control import SimulatedPanelControlError
 
+pytestmark = pytest.mark.long
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from bacpypes.errors import ExecutionError

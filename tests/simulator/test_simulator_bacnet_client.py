@@ -20,6 +20,8 @@ from panel_harness import PROCESS_TIMEOUT_SEC, bacnet_panel
 from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.long
+
 HEATER, EV_LIMIT, HEATER_KW = "binary-output,1", "analog-output,2", "analog-input,11"
 
 

@@ -11,6 +11,8 @@ from pymodbus.client import ModbusTcpClient
 
 from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
 
+pytestmark = pytest.mark.long
+
 DEVICES = ("--device", "thermostat:2", "--device", "battery:3", "--device", "charger:4")
 CIRCUITS_KW, ROOFTOP_KW, CHARGER_KW = 22.6, 2.64, 11.04
 

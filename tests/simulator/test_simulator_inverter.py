@@ -140,6 +140,7 @@ def test_what_it_does_not_take(address: int, value: int, code: int) -> None:
     assert refused.value.exception_code == code
 
 
+@pytest.mark.long
 def test_the_same_on_the_wire() -> None:
     from pymodbus.client import ModbusTcpClient
 

@@ -255,6 +255,7 @@ def gateway() -> Iterator[tuple[PanelProcess, SimulatedPanelControl]]:
     assert process.stop() == (0, "")
 
 
+@pytest.mark.long
 def test_units_behind_one_port_are_devices_of_their_own(
     gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
@@ -275,6 +276,7 @@ def test_units_behind_one_port_are_devices_of_their_own(
             control.fault("away", seconds=1, unit=3)
 
 
+@pytest.mark.long
 def test_a_gateway_closes_a_second_connection(
     gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
@@ -290,6 +292,7 @@ def test_a_gateway_closes_a_second_connection(
     control.wait_until(lambda _: answers(process.port))
 
 
+@pytest.mark.long
 def test_a_gateway_refuses_a_second_connection(
     gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
@@ -334,6 +337,7 @@ def answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_gateway_does_one_thing_at_a_time(
     gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
@@ -350,6 +354,7 @@ def test_a_gateway_does_one_thing_at_a_time(
         assert time.monotonic() - start_sec >= 0.1
 
 
+@pytest.mark.long
 def test_a_gateway_that_was_cleared_takes_many_again(
     gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_clock_that_stands_still_changes_nothing() -> None:
 # -- heartbeat
 
 
+@pytest.mark.long
 def test_the_watch_sleeps_until_the_first_heartbeat() -> None:
     panel = steady_panel()
     panel.write_contactors(HEATER, [False], at(1))
@@ -171,6 +172,7 @@ def test_after_firing_the_watch_waits_for_a_new_first_heartbeat() -> None:
     assert panel.heartbeat.expired_count == 2
 
 
+@pytest.mark.long
 def test_a_time_out_of_zero_switches_the_watch_off() -> None:
     panel, _ = beating_panel(timeout_sec=0)
     panel.advance(at(100_000))

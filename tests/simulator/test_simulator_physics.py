@@ -60,6 +60,7 @@ def test_the_first_half_hour_stays_near_the_steady_draw(seed: int) -> None:
         assert 20.0 <= sum(house.natural_kw()) <= 23.5
 
 
+@pytest.mark.long
 def test_a_day_has_cycles_and_stays_within_the_breakers() -> None:
     house = HousePanelLoads(seed=1)
     seen = [list(house.natural_kw())]

@@ -15,6 +15,8 @@ from simulator.command_line import parse_bacnet_command_line, parse_modbus_comma
 from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.each_case import each_case
 
+pytestmark = pytest.mark.long
+
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

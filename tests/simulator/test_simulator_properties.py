@@ -14,6 +14,7 @@ from simulator.panel_registers import PanelRegisters
 from simulator.register_table import RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
+from tests.support.example_count import example_count
 
 WRITES = st.lists(
     st.tuples(
@@ -26,7 +27,7 @@ WRITES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=example_count(50))
 @given(writes=WRITES)
 def test_whatever_is_written_the_readings_agree(
     writes: Sequence[tuple[RegisterTable, int, int, float]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.dr.builders import VEN_ID
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
@@ -70,6 +72,7 @@ class PublishedHouse(House):
         return failures
 
 
+@pytest.mark.long
 @each_case("comes_back_with", [32.0, 6.0])
 @each_case("away_sec", [9.0, 18.0, 28.0, 45.0])
 def test_a_wallbox_that_restarted_is_limited_again_and_given_back(

@@ -40,6 +40,7 @@ while True:
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_has_all_that_was_written(path: Path) -> None:
     for least in (1, 17, 60):
         path.unlink(missing_ok=True)

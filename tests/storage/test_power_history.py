@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.history_builders import NOON, feed, stored
+from tests.support.example_count import example_count
 from VenAgent.baseline.baseline_methods import baseline_by_method
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC
 from VenAgent.baseline.recent_power import RecentPower
@@ -172,6 +173,7 @@ def test_what_is_older_than_60_days_is_not_in_the_view(history: PowerHistory) ->
     assert set(history.intervals.means) == {later - 900, later}
 
 
+@pytest.mark.long
 def test_a_baseline_from_similar_days_out_of_the_file(path: Path) -> None:
     """Eleven days of readings, 20 kW at noon; then a new process begins an event at noon."""
     history = PowerHistory(path, NOON - 11 * DAY_SEC, max_gap_sec=400.0)
@@ -248,6 +250,7 @@ while True:
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_loses_a_minute_at_most(path: Path) -> None:
     for least in (3, 200, 1500):
         path.unlink(missing_ok=True)
@@ -326,7 +329,7 @@ def test_what_is_older_than_60_days_is_forgotten(path: Path) -> None:
     assert kept[-1] == NOON + 63 * DAY_SEC + 1800 - 900
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=example_count(60), deadline=None)
 @given(
     readings=st.lists(
         st.tuples(

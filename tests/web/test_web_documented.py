@@ -99,6 +99,7 @@ def test_the_tests_fake_site_answers_as_a_real_one(viewed: Viewed) -> None:
         assert set(mine) == set(viewed.view.minute_power(circuit_id, 0.0, 1))
 
 
+@pytest.mark.long
 def test_a_real_sites_metrics_are_what_prometheus_reads(viewed: Viewed) -> None:
     view = viewed.view
     text = prometheus_metrics(view.status(), view.circuits(), view.alerts()).decode()

@@ -28,6 +28,8 @@ from tests.support.authority import Authority
 from tests.support.connect_proxy import ThreadedConnectProxy
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "pass word of ours"
 
 

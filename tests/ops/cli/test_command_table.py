@@ -38,6 +38,7 @@ def test_a_command_that_is_none_is_named() -> None:
     assert "No such command" in result.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [

@@ -96,6 +96,7 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
     assert cli.COMPLETE_VARIABLE in script
 
 
+@pytest.mark.long
 def test_tab_completes_commands_and_options_in_bash() -> None:
     """The script is loaded by a real bash, and asked as readline does."""
     asked = """

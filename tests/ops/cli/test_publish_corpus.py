@@ -51,6 +51,7 @@ def publish(
     return run
 
 
+@pytest.mark.long
 def test_what_is_published_asks_what_was_written(publish: Callable[[str, str], str]) -> None:
     ops = {each.value for each in Op}
     tried = 0
@@ -73,6 +74,7 @@ def test_what_is_published_asks_what_was_written(publish: Callable[[str, str], s
     assert tried > 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", [e for e in CORPUS if e.command is None and e.payload], ids=str)
 def test_what_is_no_object_or_can_be_taken_in_two_ways_is_not_sent(
     publish: Callable[[str, str], str], entry: CorpusEntry

@@ -32,6 +32,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.long
 @each_case("name", OPTIONS)
 def test_a_script_is_a_door_that_knows_its_options(name: str) -> None:
     script = REPO / f"scripts/{name}.py"

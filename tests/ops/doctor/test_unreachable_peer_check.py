@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ops.doctor.unreachable_peer_check import unreachable_peer_check
 from ops.host.paths import Paths
 from tests.support.each_case import each_case
@@ -26,6 +28,7 @@ IMPORTED = {
 """What else of them a call needs."""
 
 
+@pytest.mark.long
 @each_case(
     "generation, package, reading, text, ok, remedy",
     [

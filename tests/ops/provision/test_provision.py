@@ -96,6 +96,7 @@ def files_of(folder: Path) -> tuple[str, ...]:
 # ---- in one go ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_one_command_gives_a_site_all_it_needs(run: Run, iot: Any, folder: Path) -> None:
     done(run("provision"))
     tls = json.loads((folder / "agent.json").read_text())["broker"]["tls"]
@@ -215,6 +216,7 @@ def test_a_renewal_replaces_key_and_certificate_and_the_old_one_can_be_retired(
     assert described["status"] == "INACTIVE"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("moved", "then"), [(1, "--retire"), (2, "--renew"), (4, "--retire")])
 def test_a_renewal_that_breaks_off_while_it_is_put_in_place_is_finished(
     run: Run, iot: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, moved: int, then: str

@@ -99,6 +99,7 @@ AS_10, AS_11, AS_9 = (
 """Where each generation keeps what an agent was installed with, and how."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("file", "contents"), [AS_10, AS_11, AS_9], ids=["10", "11", "9"])
 def test_each_generation_keeps_it_elsewhere(
     theirs: Path, monkeypatch: pytest.MonkeyPatch, file: str, contents: str
@@ -156,6 +157,7 @@ def test_the_option_stands_anywhere(given: list[str], rest: list[str], home: str
     assert environment.get("VOLTTRON_HOME") == home
 
 
+@pytest.mark.long
 def test_what_is_of_our_own_does_not_take_another_volttron() -> None:
     """`stop --volttron-home …` would end our site in place of the one that is named."""
     for command in ("start", "stop", "restart"):
