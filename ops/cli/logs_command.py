@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,8 @@ def logs_command(
     if of not in files:
         raise OpsError(f"there is no log {of!r}", f"There are: {', '.join(files)}.")
     path = files[of]
+    if not path.exists() and paths.existing is not None:
+        raise _no_log_of_theirs(of, path)
     if not path.exists():
         raise OpsError(f"there is no log yet at {path}", "`start` makes it.")
     try:
@@ -56,3 +59,10 @@ def logs_command(
             sys.stdout.flush()
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _no_log_of_theirs(of: str, path: Path) -> OpsError:
+    """Of a VOLTTRON that `start` did not make."""
+    if of == "platform":
+        return OpsError(f"there is no log at {path}", f"Start VOLTTRON with `-l {path}`.")
+    return OpsError(f"`logs {of}` is of what `start` runs", "`logs` alone shows your VOLTTRON's.")

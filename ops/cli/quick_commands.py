@@ -23,8 +23,8 @@ def quick_command_arguments(
 ) -> list[str]:
     """The arguments without `--volttron-home PATH`, which any command takes, anywhere.
 
-    It goes into the environment as VOLTTRON_HOME. What follows `vctl` is vctl's own. Raises
-    OpsError for a command that brings up or ends a VOLTTRON of its own, whichever is named, and
+    It goes into the environment as VOLTTRON_HOME; vctl itself knows no such option. Raises OpsError
+    for a command that brings up or ends a VOLTTRON of its own, whichever is named, and
     for an empty PATH, which is no folder: not the one of `start`.
     """
     rest: list[str] = []
@@ -32,9 +32,7 @@ def quick_command_arguments(
     left = list(arguments)
     while left:
         word = left.pop(0)
-        if rest[:1] == ["vctl"]:
-            rest.append(word)
-        elif word == VOLTTRON_HOME_OPTION and left:
+        if word == VOLTTRON_HOME_OPTION and left:
             environment["VOLTTRON_HOME"] = left.pop(0)
         elif word.startswith(f"{VOLTTRON_HOME_OPTION}="):
             environment["VOLTTRON_HOME"] = word.partition("=")[2]

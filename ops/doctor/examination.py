@@ -25,7 +25,7 @@ from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
 from ops.host.plain_user import plain_user_can_read
 from ops.host.site_settings import SiteSettings
-from ops.host.terminal import terminal_opted_out_text
+from ops.host.terminal import terminal_kw_text, terminal_opted_out_text
 from ops.services import site_stack as bring_up
 from ops.volttron.config_store import AGENT
 
@@ -218,7 +218,7 @@ def _answers(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     yield DoctorCheck(
         "meter",
         quality == "good",
-        f"{quality or 'unknown'}, {data.get('power_kw')} kW",
+        f"{quality or 'unknown'}, {terminal_kw_text(data.get('power_kw'))}",
         "" if quality == "good" else "The driver does not publish: see the devices above.",
     )
     depth = data.get("outbox_depth")

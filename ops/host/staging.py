@@ -68,6 +68,7 @@ def write_staging_file(paths: Paths, target: Path, text: str) -> None:
 @contextmanager
 def temporary_staging_file(paths: Paths, text: str, suffix: str) -> Iterator[Path]:
     """A file with that text for as long as the block, which the plain user alone can read."""
+    paths.run.mkdir(parents=True, exist_ok=True)  # where `start` was never run there is none yet
     with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=suffix) as file:
         file.write(text)
         file.flush()

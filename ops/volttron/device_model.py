@@ -28,9 +28,10 @@ def device_model_folder(paths: Paths, devices: str) -> Path:
     for folder in (ours / devices, Path(devices)):
         if (folder / "driver.json").is_file() or (folder / DEVICES_FILE).is_file():
             return folder.absolute()
-    known = ", ".join(sorted(path.parent.name for path in ours.glob("*/driver.json")))
+    files = [*ours.glob("*/driver.json"), *ours.glob(f"*/{DEVICES_FILE}")]
+    known = ", ".join(sorted(path.parent.name for path in files))
     raise OpsError(
-        f"there is no device model {devices!r} (a folder with a driver.json)",
+        f"there is no device model {devices!r} (a folder with a driver.json or {DEVICES_FILE})",
         f"Those of MeterDriverConfigs/: {known}",
     )
 

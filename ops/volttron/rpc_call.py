@@ -39,7 +39,10 @@ def _error_text(error: Exception) -> str:
     text = "; ".join(str(argument) for argument in info.get("exc_args") or [error])
     inner = _REPR.fullmatch(text)
     kind = str(info.get("exc_type") or type(error).__name__).rsplit(".", 1)[-1]
-    return " ".join((inner.group(2) if inner else f"{kind}: {text}").split())
+    said = inner.group(2) if inner else f"{kind}: {text}"
+    if inner and text.partition("(")[0].endswith("KeyError"):
+        said = f"it knows no {said}"  # a device or a point
+    return " ".join(said.split())
 
 
 def _unreachable_peer() -> None:

@@ -22,6 +22,7 @@ from ops.host.condition import wait_for_condition
 from ops.host.ports import port_is_listening
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
+from tests.support.asked_to_end import asked_to_end
 from tests.support.ports import free_port
 
 TEMPLATE = "venagent_template"
@@ -120,8 +121,7 @@ def mosquitto(folder: Path, port: int | None = None, *more: str) -> Iterator[Bro
         wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
         yield Broker("127.0.0.1", port)
     finally:
-        process.terminate()
-        process.wait(60)
+        asked_to_end(process)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 from ops.host.condition import wait_for_condition
 from ops.host.ports import port_is_listening
 from ops.services.local_broker import find_mosquitto
+from tests.support.asked_to_end import asked_to_end
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,8 +76,7 @@ def operators_side(
             yield side
     finally:
         for process in reversed(processes):
-            process.terminate()
-            process.wait(60)
+            asked_to_end(process)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ops.host.condition import wait_for_condition
 from ops.host.paths import Paths
 from ops.host.ports import port_is_listening
 from ops.host.site_settings import SiteSettings, site_settings_default_config
+from tests.support.asked_to_end import asked_to_end
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def mosquitto(folder: Path, config: str, anonymous: bool = True) -> Iterator[int
             assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
             yield port
         finally:
-            broker.terminate()
+            asked_to_end(broker)
 
 
 @pytest.fixture

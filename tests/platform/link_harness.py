@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 import volttron.client  # noqa: F401  it patches sockets and TLS, and nothing else
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.asked_to_end import asked_to_end
 from tests.support.ports import free_port
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_link import MqttLink
@@ -84,8 +85,7 @@ class Broker:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait(60)
+            asked_to_end(self._process)
             self._process = None
 
     def signal(self, number: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.asked_to_end import asked_to_end
 from tests.support.authority import Authority
 from tests.support.iot_policy import mosquitto_acl, ven_policy
 from tests.support.ports import free_port
@@ -96,8 +97,7 @@ class AwsLikeBroker:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait(60)
+            asked_to_end(self._process)
             self._process = None
 
     def files(self, name: str, **validity: float) -> CloudTlsConfig:

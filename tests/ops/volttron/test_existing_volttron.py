@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ops.cli.logs_command import logs_command
 from ops.cli.quick_commands import quick_command_arguments
+from ops.cli.volttron_commands import volttron_load_config_command, volttron_vctl_command
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings
@@ -24,6 +27,8 @@ VCTL = """#!/bin/sh
 case "$*" in
   "config list ven.agent") echo config ;;
   "config get ven.agent config") cat "$VOLTTRON_HOME/stored.json" ;;
+  "config store "*) cp "$5" "$VOLTTRON_HOME/$(echo "$3 $4" | tr / _)" ;;
+  "--json status") echo "{}" ;;
   *) echo "$VOLTTRON_HOME $PIP_CONSTRAINT" ;;
 esac
 """
@@ -143,7 +148,7 @@ def test_what_is_no_volttron_is_refused(theirs: Path, monkeypatch: pytest.Monkey
         (["status", "--volttron-home", "/v", "--json"], ["status", "--json"], "/v"),
         (["--volttron-home=/v", "status"], ["status"], "/v"),
         (["status"], ["status"], None),
-        (["vctl", "x", "--volttron-home", "/v"], ["vctl", "x", "--volttron-home", "/v"], None),
+        (["vctl", "x", "--volttron-home", "/v"], ["vctl", "x"], "/v"),
         (
             ["restore", "--event-id", "vctl", "--volttron-home", "/v"],
             ["restore", "--event-id", "vctl"],
@@ -174,3 +179,102 @@ def test_what_is_of_our_own_does_not_take_another_volttron() -> None:
     )
     assert told.returncode == 1
     assert "is for the VOLTTRON that" in told.stderr
+
+
+# ---- load-config -----------------------------------------------------------------------------
+
+
+def _site(folder: Path) -> Path:
+    """A site of a person's own, as docs/devices.md says: two devices, and the agent's file."""
+    site = folder / "mysite"
+    site.mkdir()
+    devices = {
+        "a/meter": {"model": "eastron_sdm630", "driver_config": {"device_address": "10.0.0.1"}},
+        "a/relays": {"model": "waveshare_relay_8", "driver_config": {"device_address": "10.0.0.2"}},
+    }
+    (site / "devices.json").write_text(json.dumps(devices))
+    (site / "agent.json").write_text(json.dumps(CONFIG))
+    return site
+
+
+def _without_its_agent(home: Path) -> None:
+    """Nor anything that our `start` makes."""
+    program = home.parent / "env/bin/vctl"
+    program.write_text(VCTL.replace("config list ven.agent", "config list nobody"))
+    (home.parent / "ours/run").rmdir()
+
+
+def test_a_sites_devices_are_loaded_before_and_beside_its_agent(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    _without_its_agent(theirs)
+    site = _site(theirs.parent)
+    volttron_load_config_command(str(site))
+    for device, address in (("meter", "10.0.0.1"), ("relays", "10.0.0.2")):
+        stored = json.loads((theirs / f"platform.driver devices_a_{device}").read_text())
+        assert stored["driver_config"]["device_address"] == address
+    assert (theirs / "platform.driver eastron_sdm630.csv").is_file()
+    assert not (theirs / "ven.agent config").exists(), "the agent's own entry is left as it is"
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert f"vctl config store ven.agent config {site / 'agent.json'}" in said
+    # It says for each device where it stands: another place is not taken in silence.
+    with pytest.raises(OpsError, match="no --device"):
+        volttron_load_config_command(str(site), "a/other")
+    assert not (theirs / "platform.driver devices_a_other").exists()
+
+
+def test_a_model_is_loaded_where_device_says_else_where_the_agents_panel_is(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    circuit = {"id": "c", "name": "C", "control": "none", "power_point": "q", "breaker_amps": 16}
+    (theirs / "stored.json").write_text(json.dumps({**CONFIG, "circuits": [circuit]}))
+    volttron_load_config_command("eastron_sdm630")
+    volttron_load_config_command("eastron_sdm630", "c/d")
+    stored = {file.name for file in theirs.glob("platform.driver devices_*")}
+    assert stored == {"platform.driver devices_a_b", "platform.driver devices_c_d"}
+    _without_its_agent(theirs)
+    volttron_load_config_command("eastron_sdm630", "e/f")
+    assert (theirs / "platform.driver devices_e_f").exists()
+    with pytest.raises(OpsError, match=r"ven\.agent is not installed") as error:
+        volttron_load_config_command("eastron_sdm630")
+    assert "--device" in " ".join(error.value.advice)
+
+
+def test_a_model_that_is_none_is_answered_with_all_that_there_are(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    with pytest.raises(OpsError, match=r"driver\.json or devices\.json") as error:
+        volttron_load_config_command("nothing")
+    known = " ".join(error.value.advice)
+    assert "eastron_sdm630" in known
+    assert "site_meter_and_relays" in known
+
+
+def test_vctl_without_any_volttron_says_what_to_do(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VOLTTRON_HOME", raising=False)
+    programs = Paths.of_our_own().platform_bin
+    programs.mkdir(parents=True)
+    (programs / "vctl").symlink_to(theirs.parent / "env/bin/vctl")
+    with pytest.raises(OpsError, match="not installed here") as error:
+        volttron_vctl_command(SimpleNamespace(args=["status"]))  # type: ignore[arg-type]
+    assert "--volttron-home" in " ".join(error.value.advice)
+
+
+@pytest.mark.parametrize(
+    ("of", "said"), [("broker", "is of what `start` runs"), ("platform", "-l ")]
+)
+def test_logs_that_are_not_there_are_answered_for_this_volttron(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch, of: str, said: str
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    with pytest.raises(OpsError) as error:
+        logs_command(of, lines=5, follow=False, level="info", raw=False)
+    assert said in " ".join([str(error.value), *error.value.advice])
+    (theirs / "volttron.log").write_text("2026-01-01 12:00:00,000 (a) b INFO: it runs\n")
+    if of == "platform":
+        logs_command(of, lines=5, follow=False, level="info", raw=False)
