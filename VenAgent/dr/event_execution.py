@@ -19,6 +19,7 @@ from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
 from VenAgent.dr.event_correction import EventCorrection
 from VenAgent.dr.event_execution_status import EventExecutionStatus
 from VenAgent.dr.event_planner import EventPlanner
+from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.dr.event_request import STOP, EventRequest
 from VenAgent.dr.event_shedding import EventShedding, EventSheddingOutcome, EventSheddingStep
 from VenAgent.dr.event_state import EventState
@@ -27,7 +28,7 @@ from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_watch import LimitWatch
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
-from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.reservation import Reservation, reserved_until_ts
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
 
@@ -96,6 +97,8 @@ class EventExecution:
         self._work.begin(None if event.active_ts is None or event.is_limit else resumed)
         if ahead is None and not is_prepared_now:
             return self._reservation.request(event, now)
+        ahead_ts = now - PREPARE_AHEAD_SEC
+        self._reservation.reserved(event, reserved_until_ts(event.end_ts, ahead_ts))
         begun: Effects = [SaveEventEffect.of(event), AnnounceEffect.of(event)]
         return begun if ahead is None else begun + self.prepared(event.event_id, ahead, now)
 

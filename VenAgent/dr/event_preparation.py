@@ -21,7 +21,7 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.panel import PanelReading
-from VenAgent.dr.reservation import RESERVE_BEYOND_END_SEC
+from VenAgent.dr.reservation import reserved_until_ts
 
 PREPARE_AHEAD_SEC = 5.0
 """Longer than a slow device takes to be reserved and read."""
@@ -81,7 +81,7 @@ class EventPreparation:
         task_id = f"{event.event_id}/{now:.3f}"
         event.reserve_as(task_id)
         self._prepared = _Prepared(event, event.request, task_id)
-        until_ts = event.request.end_ts + RESERVE_BEYOND_END_SEC
+        until_ts = reserved_until_ts(event.request.end_ts, now)
         return [SaveEventEffect.of(event), PrepareEffect(event.event_id, task_id, until_ts)]
 
     def prepared(self, outcome: PreparedEffect) -> Effects | None:

@@ -32,6 +32,11 @@ MAY_PASS = (ReasonCode.NOT_ANSWERED, ReasonCode.WRITE_FAILED)
 """Of a write: no one has decided that it is not to be."""
 
 
+def reserved_until_ts(end_ts: float, now: float) -> float:
+    """Until when the devices are reserved now, for what ends at `end_ts`, which may be never."""
+    return min(end_ts, now + RESERVE_MOST_SEC) + RESERVE_BEYOND_END_SEC
+
+
 class Reservation:
     """Of one event at a time; tried again while those that are needed may be back soon."""
 
@@ -47,9 +52,13 @@ class Reservation:
 
     def prepare(self, event: Event, now: float) -> Effects:
         """Reserve, or reserve again under the same task, and read."""
-        until_ts = min(event.end_ts, now + RESERVE_MOST_SEC) + RESERVE_BEYOND_END_SEC
-        self._renew_ts = None if event.end_ts <= until_ts else until_ts - RESERVE_BEYOND_END_SEC
+        until_ts = reserved_until_ts(event.end_ts, now)
+        self.reserved(event, until_ts)
         return [SaveEventEffect.of(event), PrepareEffect(event.event_id, event.task_id, until_ts)]
+
+    def reserved(self, event: Event, until_ts: float) -> None:
+        """The devices are its own until then: what goes on for longer reserves anew before."""
+        self._renew_ts = None if event.end_ts <= until_ts else until_ts - RESERVE_BEYOND_END_SEC
 
     def may_try_again(
         self, event: Event, outcome: PreparedEffect, now: float, *, reassert: bool

@@ -242,6 +242,20 @@ class EffectExecutor:
         self._storage_failures.pop("outbox", None)
 
     def _prepare(self, effect: PrepareEffect) -> None:
+        """Whatever happens, the event hears of it: it waits for that."""
+        try:
+            outcome = self._prepared(effect)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no event may wait for it for ever
+            _log.exception("what event %s needs could not be made ready", effect.event_id)
+            refusal = ActuatorRefusal(
+                f"a fault in this agent, see its log ({type(error).__name__})", may_pass=True
+            )
+            outcome = PreparedEffect(None, _reason(refusal), True, effect.task_id)
+        refused = outcome.refusal
+        self._add_result(effect.event_id, "prepared", {"": refused} if refused else {})
+        self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
+
+    def _prepared(self, effect: PrepareEffect) -> PreparedEffect:
         """Reserve the devices, read the meter and arm their lease, at the same time. The driver
         does one after the other: the reading goes first, so that the plan is made while it arms
         the lease, which is waited for before anything is written."""
@@ -256,13 +270,10 @@ class EffectExecutor:
             why = f"the meter could not be read: {self._meter.failure}"
             refusal, failed_alone = ActuatorRefusal(why, may_pass=True), self._meter.failed_alone
         if refusal is None:
-            outcome = PreparedEffect(reading, task_id=effect.task_id)
-        else:
-            outcome = PreparedEffect(
-                reading, _reason(refusal), refusal.may_pass, effect.task_id, failed_alone
-            )
-        self._add_result(effect.event_id, "prepared", {"": _reason(refusal)} if refusal else {})
-        self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
+            return PreparedEffect(reading, task_id=effect.task_id)
+        return PreparedEffect(
+            reading, _reason(refusal), refusal.may_pass, effect.task_id, failed_alone
+        )
 
     def _write(self, effect: WriteEffect) -> None:
         if self._arming is not None:

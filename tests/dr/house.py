@@ -398,6 +398,7 @@ class House:
         return self.engine.reading(self.read(), self.now)
 
     def _prepare(self, effect: PrepareEffect) -> Effects:
+        assert effect.until_ts <= self.now + 2 * 86_400.0, "no actuator reserves for ever"
         code = ReasonCode.NOT_ANSWERED if self.may_pass else ReasonCode.RESERVATION_REFUSED
         refusal = None if self.refusal is None else Reason(code, self.refusal)
         outcome = PreparedEffect(

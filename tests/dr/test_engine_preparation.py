@@ -379,3 +379,23 @@ def test_a_circuit_that_was_away_at_the_start_is_shed_once_it_is_back_and_still_
     house.wait(700.0)
     assert house.setting == before
     assert house.alerts == {}
+
+
+@each_case("fields", [{"op": "limit", "import_kw": 15.0}, {"op": "event", "shed_kw": 7.5}])
+def test_what_ends_never_is_prepared_begins_and_is_reserved_anew(
+    fields: dict[str, object],
+) -> None:
+    """A limit until further notice that was sent ahead of its start asked for a reservation that
+    ends never: no actuator answered, and nothing was carried out."""
+    if fields["op"] == "event":
+        fields = {**fields, "duration_sec": 0}
+    house, send = House(), {**fields, "event_id": "e1", "start_ts": START_TS}
+    house.send(str(send.pop("op")), correlationId="c1", **send)
+    near(house)
+    house.wait(60.0)
+    assert house.opened()
+    assert house.statuses("c1")[:2] == ["scheduled", "accepted"]
+    if fields["op"] == "limit":
+        house.wait(87_000.0)
+        assert house.power_kw <= 15.0
+        assert house.statuses("c1")[-1] != "failed"

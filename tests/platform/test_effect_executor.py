@@ -228,6 +228,25 @@ def test_a_journal_that_was_copied_before_the_event_s_end_does_not_begin_it_agai
     assert ("over", 0) in list(recovered.past)
 
 
+def test_a_fault_while_an_event_is_made_ready_does_not_leave_it_waiting(hands: Hands) -> None:
+    """An exception in its greenlet: the event was waited for by all others for ever."""
+    reserve, faults = hands.building.reserve, [OverflowError("timestamp out of range")]
+
+    def faulty(*args: Any, **named: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return reserve(*args, **named)
+
+    hands.building.reserve = faulty  # type: ignore[method-assign]
+    hands.send(op="event", event_id="e1", shed_kw=3.0, correlationId="c1")
+    wait_for(lambda: "c1" in hands.acks(), "that it cannot be carried out is said", 20.0)
+    assert not faults
+    hands.send(op="event", event_id="e2", shed_kw=3.0, correlationId="c2")
+    wait_for(lambda: "c2" in hands.acks(), "the next one", 20.0)
+    assert hands.engine.running is not None
+    assert hands.engine.running.event_id == "e2"
+
+
 def test_a_kill_in_mid_event_leaves_it_to_the_next_start(hands: Hands, tmp_path: Path) -> None:
     hands.send(op="event", event_id="on", shed_kw=3, duration_sec=600)
     wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
