@@ -21,7 +21,7 @@ def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[Sh
         before: float | bool = True
         now: float | bool | None = read.closed
         if circuit.control is PanelCircuitControl.LIMIT and circuit.limit is not None:
-            before = circuit.limit.value_at(circuit.limit.full_scale_kw)
+            before = circuit.limit.open_value
             now = circuit.limit.limit_of(read.limit)
         if circuit.control is not PanelCircuitControl.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0

@@ -195,15 +195,27 @@ class Event:
         self.put(again)
         return [circuit.circuit_id for circuit in again]
 
+    def give_slots_back(self, reading: PanelReading) -> None:
+        """Circuits that readings had as taken by others, who write over our slot at a point: what
+        we hold there is given back too. It would rule once they let go."""
+        self.put(
+            circuit.ours_again()
+            for circuit in self.circuits
+            if circuit.is_read_as_taken and circuit.relinquish and not circuit.switching
+            if reading.circuit(circuit.circuit_id).has_slot
+        )
+
     def put_aside(self, reading: PanelReading, now: float) -> None:
         """Of a limit, which may last for ever: circuits that it has left alone for long, and that
-        are as they were before, may be tried again."""
+        are as they were before, may be tried again. Not one whose slot still holds what we wrote:
+        that would be taken for someone's."""
 
         def left_alone(circuit: ShedCircuit) -> bool:
             if circuit.counts or circuit.switching:
                 return False
             if circuit.manual_override:
-                return now - circuit.shed_ts >= OVERRIDE_SEC
+                ours = circuit.relinquish and reading.circuit(circuit.circuit_id).has_slot
+                return now - circuit.shed_ts >= OVERRIDE_SEC and not ours
             return now - circuit.shed_ts >= LEFT_OUT_SEC and circuit.is_back(reading)
 
         if self.is_limit:

@@ -78,6 +78,7 @@ class EventCompletion:
             failed = self._site.replies.to_event(event, status, now, event.end_reason)
         if self._site.latest is not None:
             event.take_back(self._site.latest)
+            event.give_slots_back(self._site.latest)
         event.to(EventState.RESTORING)
         event.end(now)
         event.meter_until(now, self._site.sampling.gap_limit_sec)

@@ -79,7 +79,15 @@ class PanelLimitScale:
         if 0.0 < value < self.lowest:
             is_nearer_to_0 = at_most or value < self.lowest / 2.0
             value = 0.0 if lowest <= 0 and is_nearer_to_0 else self.lowest
-        return max(self.step, self.lowest) if value in self.unlimited else value
+        while value > 0.0 and value in self.unlimited:  # full scale may mean that there is none
+            value = round(value - self.step, 6)
+        is_none = value in self.unlimited or 0.0 < value < self.lowest
+        return max(self.step, self.lowest) if is_none else value
+
+    @property
+    def open_value(self) -> float:
+        """What limits nothing: full scale, also where that is how no limit is written."""
+        return round(round(self.full_scale_kw / self.step_kw) * self.step, 6)
 
     def kw_of(self, value: float) -> float:
         return value * self.kw_per_value
@@ -237,6 +245,9 @@ class PanelCircuitReading:
     heard_again_ts: float | None = field(default=None, compare=False)
     """When its control point was last read after it had been missed, as of a device that was
     away."""
+    has_slot: bool = field(default=False, compare=False)
+    """Its control point has a slot of our own (BACnet's priority array): to give that back writes
+    nothing over anybody."""
     is_silent: bool = field(default=True, compare=False)
     """Of a control point that is not read: its device does not answer. One whose device is there
     may come only when it changes."""

@@ -200,7 +200,7 @@ def _ramp(
         return [_whole_step(circuit, due_ts)]
     lowest, highest = float(circuit.value), float(circuit.before)
     if scale.limit_of(highest) is None:
-        highest = scale.value_at(scale.full_scale_kw)
+        highest = scale.open_value
     steps = []
     for number in range(1, count + 1):
         exact = lowest + (highest - lowest) * number / (count + 1)
@@ -415,7 +415,7 @@ class Restoration:
         if scale is None or circuit.is_switch or circuit.relinquish:
             return None
         is_limit = scale.limit_of(float(circuit.before)) is not None
-        return None if is_limit else scale.value_at(scale.full_scale_kw)
+        return None if is_limit else scale.open_value
 
     def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""

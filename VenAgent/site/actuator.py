@@ -85,6 +85,7 @@ class Actuator:
         self._on_written = on_written
         self._unit_of = unit_of
         self._config = config
+        self._driver_types: Mapping[str, str] = {}
         self._writes = ControlWrites(config, unit_of=unit_of)
         self._identity = identity
         self._grace_until = 0.0
@@ -97,10 +98,11 @@ class Actuator:
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration; what the actuator is known to hold stays known."""
         self._config = config
-        self._writes = ControlWrites(config, unit_of=self._unit_of)
+        self._writes = ControlWrites(config, self._driver_types, self._unit_of)
 
     def know_drivers(self, driver_types: Mapping[str, str]) -> None:
         """What drives each device: it decides how a battery's mode goes back."""
+        self._driver_types = driver_types
         self._writes = ControlWrites(self._config, driver_types, self._unit_of)
 
     def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:

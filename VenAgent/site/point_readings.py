@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -132,6 +132,8 @@ class PointReadings:
     """By device, where the driver says it."""
     _relinquish: frozenset[str] = frozenset()
     """The circuits that go back to whoever had them."""
+    _slots: frozenset[str] = frozenset()
+    """Those of them whose point has a slot of our own."""
     _previous: frozenset[str] = frozenset()
     """Those that cannot, whatever is configured."""
     _previous_switches: frozenset[str] = frozenset()
@@ -256,6 +258,13 @@ class PointReadings:
                 circuit, driver_types.get(self.config.control_device_of(circuit), "")
             )
             is not CircuitRestoreMode.PREVIOUS
+        )
+
+        config = self.config
+        self._slots = frozenset(
+            circuit.id
+            for circuit in config.circuits
+            if driver_types.get(config.control_device_of(circuit)) == "bacnet"
         )
 
     def keep_previous(
@@ -437,7 +446,12 @@ class PointReadings:
 
         given_back = self._relinquish - self._previous
         switches = self._relinquish - self._previous_switches
-        return self._builder.build(fresh, given_back, switches, now, silent_sec, is_silent)
+        reading = self._builder.build(fresh, given_back, switches, now, silent_sec, is_silent)
+        in_slots = {
+            name: replace(reading.circuits[name], has_slot=True)
+            for name in given_back & self._slots
+        }
+        return replace(reading, circuits={**reading.circuits, **in_slots})
 
     def _is_old(self, device: str, name: str, now: float, max_age_sec: float | None = None) -> bool:
         """Of a point that was read. What guards a circuit is old sooner."""

@@ -19,14 +19,18 @@ class BacnetHouse(House):
         self.bms = dict(self.closed)
         self.slots: dict[str, bool] = {}
         """What stands at our priority."""
+        self.above: dict[str, bool] = {}
+        """What someone commands at a priority above ours."""
 
     def read(self) -> PanelReading:
+        self.closed |= self.above
         reading = super().read()
         circuits = {
             name: replace(
                 read,
                 relinquish=read.limit is None,
                 relinquish_switch=read.limit is None,
+                has_slot=read.limit is None,
                 slot=self.slots.get(name),
             )
             for name, read in reading.circuits.items()
@@ -124,3 +128,28 @@ def test_a_relinquish_that_fails_is_tried_again(house: BacnetHouse) -> None:
     house.wait(900.0)
     assert house.slots == {}
     assert house.alerts == {}
+
+
+def test_what_others_command_above_us_leaves_nothing_of_ours_below_them(house: BacnetHouse) -> None:
+    """It was theirs, so that nothing was given back: once they let go, our value ruled for ever."""
+    house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    house.above["heater1"] = True
+    house.wait(60.0)
+    assert ("circuit.manual_override", "heater1") in house.alerts
+    assert house.slots["heater1"] is False
+    house.wait_until_over()
+    assert house.slots == {}
+    assert house.alerts == {}
+    del house.above["heater1"]
+    house.command_bms("heater1", closed=False)
+    assert house.closed["heater1"] is False, "the building's schedule rules"
+
+
+def test_under_a_limit_our_own_slot_is_not_taken_for_someone_s(house: BacnetHouse) -> None:
+    house.send("limit", import_kw=18.0, event_id="grid", correlationId="grid")
+    (name,) = house.slots
+    house.above[name] = True
+    house.wait(2.0 * 3_600.0)
+    house.send("cancel", event_id="grid", correlationId="c")
+    house.wait(120.0)
+    assert house.slots == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,3 +123,13 @@ def test_a_value_that_means_no_limit_is_never_written_as_one() -> None:
     assert scale.value_at(0.0) == 1.0
     assert scale.limit_of(0.0) is None
     assert scale.limit_of(16.0) == 16.0
+
+
+def test_full_scale_that_means_no_limit_is_next_to_full_scale_and_opens() -> None:
+    """The lowest limit was written for it."""
+    percent_scale = replace(percent(50.0), unlimited=(0.0, 100.0))
+    assert percent_scale.value_at(percent_scale.full_scale_kw) == 99.0
+    assert percent_scale.value_at(0.0) == 1.0
+    assert percent_scale.open_value == 100.0
+    amps = PanelLimitScale(PanelLimitUnit.AMPS, 7.68, 240.0, lowest=6.0, unlimited=(0.0, 32.0))
+    assert (amps.value_at(7.68), amps.value_at(0.0), amps.open_value) == (31.0, 6.0, 32.0)
