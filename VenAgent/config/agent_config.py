@@ -195,7 +195,7 @@ class AgentConfig(AgentConfigBlocks):
             step=circuit.limit_step,
             phase_factor=phase_factor,
             lowest=circuit.lowest_limit,
-            unlimited=circuit.limit_unlimited,
+            unlimited=self._unlimited(circuit),
         )
         return PanelCircuit(
             id=circuit.id,
@@ -228,6 +228,16 @@ class AgentConfig(AgentConfigBlocks):
             if circuit.rotation_sec is None
             else RotationPolicy(circuit.rotation_group or circuit.type, circuit.rotation_sec),
         )
+
+    def _unlimited(self, circuit: CircuitConfig) -> tuple[float, ...]:
+        """What stands in its limit register when there is no limit, as it is read: in the unit of
+        `scale_points`; where a register holds the power of ten, in each that there is of percent,
+        amps and kW."""
+        quirks = self.quirks_of(self.control_device_of(circuit))
+        factor = quirks.scale_points.get(circuit.limit_point or "", 1.0)
+        units = [10.0**n for n in range(-4, 1)] if isinstance(factor, str) else [factor]
+        scaled = (round(v * unit, 9) for v in circuit.limit_unlimited for unit in units)
+        return tuple(dict.fromkeys(scaled))
 
     def control_point_of(self, circuit: CircuitConfig) -> str:
         """The topic of the point that sheds it."""

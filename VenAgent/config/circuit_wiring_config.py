@@ -88,7 +88,8 @@ class CircuitWiringConfig(ConfigBlock):
     max_sheds_per_day: Annotated[int, Field(ge=1), NotBoolean] | None = None
     limit_unlimited: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
     """What stands in the limit register when there is no limit: 0, -1 or 65535 with some devices.
-    A limit is written over it, and it is given back."""
+    As the register has it, whatever `scale_points` makes of it. A limit is written over it, and it
+    is given back."""
     generates: bool = False
     """A PV inverter or another generator: its `limit_point` or `switch_point` is of what it
     generates, and is used to keep a limit of what the site feeds in (`export_kw`), never to shed.

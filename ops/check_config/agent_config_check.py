@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
-from ops.check_config.named_points import NamedPoints
+from ops.check_config.named_points import NamedPoints, Where
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from ops.check_config.written_points_check import WrittenPointsCheck
 from VenAgent.config import AgentConfig
@@ -181,13 +181,25 @@ class _PointCheck:
             return
         unit = circuit.limit_unit.value
         self._unit(limit, circuit.limit_point, unit, "limit_unit is", (*where, "limit_point"))
-        if limit.kind == "int" and circuit.limit_step != int(circuit.limit_step):
-            self._points.say(
-                (*where, "limit_step"),
-                f"limit_step {circuit.limit_step:g} needs fractions, but "
-                f"{circuit.limit_point!r} is an integer register, which VOLTTRON cannot write so",
-                "Set limit_step to a whole number",
-            )
+        self._step(circuit, limit, circuit.limit_point, (*where, "limit_step"))
+
+    def _step(
+        self, circuit: CircuitConfig, point: RegistryPoint, name: str | None, where: Where
+    ) -> None:
+        """The step that is written must be whole units of an integer register."""
+        key = str(where[-1])
+        step = float(getattr(circuit, key))
+        quirks = self._config.quirks_of(self._config.control_device_of(circuit))
+        unit = quirks.scale_points.get(name or "", 1.0)
+        if point.kind != "int" or isinstance(unit, str) or abs(step / unit % 1.0 - 0.5) > 0.499999:
+            return
+        of_unit = "a whole number" if unit == 1.0 else f"a multiple of {unit:g}"
+        self._points.say(
+            where,
+            f"{key} {step:g} needs fractions, but {name!r} is an integer register, which VOLTTRON "
+            "cannot write so",
+            f"Set {key} to {of_unit}",
+        )
 
     def _setpoint(
         self, circuit: CircuitConfig, point: RegistryPoint | None, where: tuple[str | int, ...]
@@ -198,14 +210,7 @@ class _PointCheck:
         self._unit(
             point, circuit.setpoint_point, unit, "setpoint_unit is", (*where, "setpoint_point")
         )
-        if point.kind == "int" and circuit.setpoint_step != int(circuit.setpoint_step):
-            self._points.say(
-                (*where, "setpoint_step"),
-                f"setpoint_step {circuit.setpoint_step:g} needs fractions, but "
-                f"{circuit.setpoint_point!r} is an integer register, which VOLTTRON cannot write "
-                f"so",
-                "Set setpoint_step to a whole number",
-            )
+        self._step(circuit, point, circuit.setpoint_point, (*where, "setpoint_step"))
 
     def _storage(self, circuit: CircuitConfig, control: str, where: tuple[str | int, ...]) -> None:
         """A battery's charge in percent, and what it is commanded in."""
@@ -215,7 +220,10 @@ class _PointCheck:
         self._unit(soc, circuit.soc_point, "percent", "it is", (*where, "soc_point"))
         name, key = circuit.power_setpoint_point, (*where, "power_setpoint_point")
         point = self._points.number(control, name, key)
-        if point is None or name is None or "x 10^" in point.units:
+        if point is None or name is None:
+            return
+        self._step(circuit, point, name, (*where, "power_setpoint_step"))
+        if "x 10^" in point.units:
             return
         is_amps, scale = circuit.power_setpoint_unit == "amps", abs(circuit.power_setpoint_scale)
         per_unit = AMPS_PER_UNIT if is_amps else KW_PER_UNIT

@@ -139,3 +139,16 @@ def test_the_actuator_is_the_platforms_own_unless_the_configuration_names_one() 
     assert load(MINIMAL).on_platform("platform.driver").actuator_identity == "platform.driver"
     named = load({**MINIMAL, "actuator_identity": "my.actuator"})
     assert named.on_platform("platform.driver").actuator_identity == "my.actuator"
+
+
+def test_no_limit_is_known_as_the_register_has_it_whatever_its_unit_is() -> None:
+    """65535 in a register of hundredths reads 655.35."""
+    limited = {**MINIMAL["circuits"][1], "control": "limit", "limit_point": "lim"}
+    contents = with_field("circuits.1", {**limited, "limit_unlimited": [65535, -1]})
+    device = MINIMAL["panel"]["device"]
+    for factor, reads in ((None, 65_535.0), (0.01, 655.35), (0.1, 6_553.5), ("lim_sf", 655.35)):
+        quirks = [{"device": device, "scale_points": {"lim": factor}}] if factor else []
+        scale = load(with_field("quirks", quirks, contents)).build_panel().circuits[1].limit
+        assert scale is not None
+        assert scale.limit_of(reads) is None, factor
+        assert scale.limit_of(32.0) == 32.0

@@ -26,6 +26,8 @@ command,command_kw,kW,,>f,TRUE,60,,
 read only,ro,s,,>H,FALSE,70,,
 heartbeat,hb,s,,>H,TRUE,80,,
 factor,factor,power of ten,,>h,FALSE,90,,
+tenths,tenths,celsius,,>h,TRUE,91,,
+watts,watts,W,,>h,TRUE,92,,
 """
 DRIVER = {
     "driver_config": {"device_address": "127.0.0.1", "port": 502, "slave_id": 1},
@@ -147,3 +149,22 @@ def test_phases_of_a_charger_are_looked_up(paths: Paths, tmp_path: Path) -> None
     assert found(paths, tmp_path, three, panel=panel) == []
     (told,) = found(paths, tmp_path, {**three, "phases_point": "gone"}, panel=panel)
     assert "phases_point 'gone' is no point" in told
+
+
+def test_a_step_is_whole_units_of_an_integer_register(paths: Paths, tmp_path: Path) -> None:
+    """A setpoint in tenths takes halves of a degree; a battery in watts takes no tenths of them."""
+    tenths = {"device": "s/p", "scale_points": {"tenths": 0.1}}
+    own = {**THERMOSTAT, "setpoint_point": "tenths"}
+    watts = {**BATTERY, "power_setpoint_point": "watts", "power_setpoint_scale": 0.001}
+    assert found(paths, tmp_path, own, quirks=[tenths]) == []
+    assert found(paths, tmp_path, {**watts, "power_setpoint_step": 10}) == []
+    for told, what in (
+        (found(paths, tmp_path, own), "setpoint_step 0.5 needs fractions"),
+        (
+            found(paths, tmp_path, {**own, "setpoint_step": 0.25}, quirks=[tenths]),
+            "Set setpoint_step to a multiple of 0.1",
+        ),
+        (found(paths, tmp_path, watts), "power_setpoint_step 0.1 needs fractions"),
+    ):
+        assert len(told) == 1, (what, told)
+        assert what in told[0], told
