@@ -165,6 +165,7 @@ def client_error(code: str, message: str = "") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "GetSecretValue")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -109,6 +109,7 @@ def test_a_refused_connection_has_the_secret_looked_at_again(
     assert site.connect() != before
 
 
+@pytest.mark.long
 def test_connections_refused_again_and_again_do_not_hammer_the_vault(
     vault: Vault, secret_site: Callable[[], Site]
 ) -> None:

@@ -223,6 +223,7 @@ def test_its_figures(small: Outbox) -> None:
     assert backlog.used_mb > 2 * KB_4 / 1e6
 
 
+@pytest.mark.long
 def test_the_room_of_what_was_sent_is_given_back_little_by_little(path: Path) -> None:
     outbox = Outbox(path, synced=False)
     outbox.put([telemetry("a", seq) for seq in range(5_000)])

@@ -86,6 +86,7 @@ def test_a_report_goes_on_with_the_numbers_of_its_topic_after_a_start(large: Out
     assert dict(newest.fetchall()) == {"a": ROWS // 2 + 1, "b": ROWS // 2 + 1}
 
 
+@pytest.mark.long
 def test_thinning_looks_at_no_row_again_for_nothing(large: Outbox) -> None:
     """But for the whole of a level once, and the place of the newest quarter now and then."""
     most = spent = 0

@@ -138,6 +138,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield boto3.client("iot-data", "eu-west-1")
 
 
+@pytest.mark.long
 def test_moto_comes_to_the_same_documents(call: Caller, moto: Any) -> None:
     """moto knows neither the limit nor the checks, but it merges on its own."""
     for state in (

@@ -35,6 +35,7 @@ def test_the_vens_policy_is_the_one_that_is_tested(resources: dict[str, Any]) ->
     assert resources["VenBusPolicy"]["PolicyDocument"] == bus_policy()
 
 
+@pytest.mark.long
 def test_the_rules_select_what_the_backend_reads(resources: dict[str, Any]) -> None:
     select = "SELECT *, clientid() AS mqttClientId"
     sql = {

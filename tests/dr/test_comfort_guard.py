@@ -179,6 +179,7 @@ def test_after_a_restart_what_is_past_its_bound_is_not_shed_once_more() -> None:
     assert set(house.moved()) == {"rtu2"}
 
 
+@pytest.mark.long
 def test_it_is_released_while_the_event_waits_for_its_reservation() -> None:
     """After a restart the actuator is not there yet: what is shed may get too warm meanwhile."""
     house = shop()
@@ -235,6 +236,7 @@ def test_a_guard_released_while_nothing_else_can_be_shed_says_it_is_short() -> N
     assert house.last("completed")["event_id"] == "e1"
 
 
+@pytest.mark.long
 def test_a_switch_command_and_a_guard_do_not_write_at_once() -> None:
     """What a command is switching is not the event's to release."""
     house = shop()

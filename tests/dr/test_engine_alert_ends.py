@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
 
@@ -91,6 +93,7 @@ def test_an_alert_is_over_when_all_is_well_and_its_event_is_over(
     until_all_is_over(house)
 
 
+@pytest.mark.long
 @each_case(("trouble", "code"), IN_AN_EVENT)
 def test_it_is_over_too_when_another_event_takes_the_circuits_over(
     trouble: Callable[[House], None], code: str
@@ -110,6 +113,7 @@ def test_it_is_over_too_when_another_event_takes_the_circuits_over(
     until_all_is_over(house)
 
 
+@pytest.mark.long
 @each_case(("trouble", "code"), IN_AN_EVENT)
 def test_it_is_over_too_after_a_command_an_opt_out_and_an_event_that_was_waiting(
     trouble: Callable[[House], None], code: str

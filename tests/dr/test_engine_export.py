@@ -410,6 +410,7 @@ def test_a_limit_that_is_over_holds_nothing_of_another_event() -> None:
         assert house.limits["pv"] == 100.0
 
 
+@pytest.mark.long
 def test_an_event_that_is_over_leaves_nothing_with_a_limit_that_does_not_need_it() -> None:
     """A limit that rules until further notice takes the circuits over, and gives them back at once;
     a compressor after its minimum off time."""

@@ -120,6 +120,7 @@ def test_a_power_cut_in_the_middle_goes_on_in_the_interval_of_then(house: House)
     assert numbers == [1, 3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("effects", range(1, 12))
 def test_a_kill_at_a_boundary_leaves_the_next_level(house: House, effects: int) -> None:
     send_event(house, **levels(4.5, 7.5))
@@ -178,6 +179,7 @@ def test_a_clock_that_is_set_back_makes_no_level_longer(house: House) -> None:
     assert shed_kw(house) == pytest.approx(7.5)
 
 
+@pytest.mark.long
 def test_as_many_levels_as_a_day_has_five_minutes(house: House) -> None:
     powers = [3.0 if number % 2 else 7.5 for number in range(48)]
     send_event(house, **levels(*powers, each_sec=60.0))
@@ -190,6 +192,7 @@ def test_as_many_levels_as_a_day_has_five_minutes(house: House) -> None:
 # ---- until cancelled -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_without_a_duration_it_sheds_until_cancelled(house: House) -> None:
     house.report_sec = 60.0
     ack = send_event(house, 4.5, duration_sec=0)[0]

@@ -415,6 +415,7 @@ def test_of_two_limits_the_stricter_rules_and_then_the_other(house: House) -> No
     assert house.limits["ev1"] == 100.0
 
 
+@pytest.mark.long
 def test_two_limits_over_windows_of_their_own_are_both_kept(house: House) -> None:
     house.wait(60.0)
     for event_id, import_kw, window_sec in (("long", 12.0, 900.0), ("short", 14.0, 10.0)):

@@ -228,6 +228,7 @@ def test_thermostats_are_moved_the_other_way_within_their_bounds() -> None:
     assert house.moved() == {}
 
 
+@pytest.mark.long
 def test_what_a_rise_brought_is_learned_apart_from_sheds_and_survives_a_restart() -> None:
     house = flexible(thermostat("rtu1"), thermostat("rtu2"), rtu1=3.0, rtu2=3.0)
     house.raised_kw = {"rtu1": 1.2, "rtu2": 0.0}

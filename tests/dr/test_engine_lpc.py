@@ -59,6 +59,7 @@ def test_unlimited_autonomous_until_a_sender_is_heard_then_controlled(house: Hou
     assert state(house) is GridLimitState.UNLIMITED_AUTONOMOUS
 
 
+@pytest.mark.long
 def test_limited_while_the_heartbeat_comes(house: House) -> None:
     send_limit(house)
     beat(house, 3_600.0)
@@ -67,6 +68,7 @@ def test_limited_while_the_heartbeat_comes(house: House) -> None:
     assert "limit.failsafe" not in house.alerted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("op", ["ping", "event", "restore", "limit", "same"])
 def test_any_command_is_a_heartbeat(house: House, op: str) -> None:
     send_limit(house)
@@ -487,6 +489,7 @@ def test_a_limit_with_levels_begins_them_anew_when_it_leaves_failsafe(house: Hou
     assert house.statuses()[-1] == "completed"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step_sec", [0.0, 3_600.0, -7_200.0])
 def test_its_minimum_counts_on_over_a_restart_and_a_clock_that_was_set(
     house: House, step_sec: float

@@ -253,6 +253,7 @@ def test_a_device_that_goes_away_after_it_was_prepared_is_waited_for(house: Hous
     assert house.opened() == {"heater1", "dryer1"}
 
 
+@pytest.mark.long
 @each_case("back_after_sec", [0.5, 3.0, 20.0])
 @each_case("is_silent", [False, True])
 def test_a_device_that_dies_unseen_after_it_was_prepared_is_waited_for(
@@ -355,6 +356,7 @@ def test_what_another_agent_or_a_person_decided_is_not_waited_for(house: House) 
     assert house.last("failed")["reason_code"] == "driver_override"
 
 
+@pytest.mark.long
 @each_case("may_be_tried", [False, True])
 def test_a_circuit_that_was_away_at_the_start_is_shed_once_it_is_back_and_still_wanted(
     may_be_tried: bool,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.dr.builders import VEN_ID, house_panel, limit, panel_of, switch
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
@@ -79,6 +81,7 @@ class CountedHouse(House):
         return super()._write(tuple(percent))
 
 
+@pytest.mark.long
 @each_case("how", ["edited", "edited while restoring", "edited while it was down"])
 @each_case(
     ("true", "first", "then"), [(0.01, 0.1, 0.01), (0.1, 0.05, 0.1), (0.1, 1.0, 0.1), (1, 1, 0.1)]
@@ -104,6 +107,7 @@ def test_a_registers_unit_that_is_corrected_in_mid_event_leaves_what_stood_there
     assert "restore.failed" not in house.alerted
 
 
+@pytest.mark.long
 @each_case("asked", ["limit", "event"])
 @each_case("edit", ["critical", "control none", "floor"])
 def test_a_circuit_that_may_not_be_shed_any_more_goes_back_at_once(asked: str, edit: str) -> None:

@@ -42,6 +42,7 @@ def test_a_cancel_that_names_none_is_refused_where_it_may_be_meant_for_one_that_
     assert house.engine.running is None
 
 
+@pytest.mark.long
 def test_an_event_with_an_end_and_a_duration_begins_so_long_before_its_end(house: House) -> None:
     (ack,) = send_event(house, end_ts=NOW + 21_600.0, duration_sec=3_600)
     assert (ack["status"], ack["end_ts"]) == ("scheduled", NOW + 21_600.0)

@@ -103,6 +103,7 @@ def eighty_circuits() -> House:
     return house
 
 
+@pytest.mark.long
 def test_eighty_circuits_are_back_within_a_minute() -> None:
     house = eighty_circuits()
     house.send("restore", correlationId="r1")
@@ -127,6 +128,7 @@ def test_who_ends_a_long_restoration_hears_how_far_it_is() -> None:
     assert f"{last['data']['restored']} of {last['data']['circuits']}" in last["reason"]
 
 
+@pytest.mark.long
 def test_an_event_that_comes_meanwhile_is_acked_at_once() -> None:
     house = eighty_circuits()
     house.send("restore", correlationId="r1")
@@ -155,6 +157,7 @@ def test_an_event_that_comes_after_an_opt_out_is_refused_before_all_is_back() ->
     assert ack["status"] == "opted_out"
 
 
+@pytest.mark.long
 def test_a_change_of_the_event_that_is_being_restored_is_acked_at_once() -> None:
     house = eighty_circuits()
     house.send("restore", correlationId="r1")
@@ -167,6 +170,7 @@ def test_a_change_of_the_event_that_is_being_restored_is_acked_at_once() -> None
     assert house.replies_to("r1") == ["success"]
 
 
+@pytest.mark.long
 def test_a_change_to_a_later_start_that_takes_long_to_put_back_is_acked_at_once() -> None:
     house = eighty_circuits()
     change = {"modification": 1, "correlationId": "m1", "start_ts": house.now + 300.0}

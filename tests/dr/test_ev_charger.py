@@ -140,6 +140,7 @@ def charging(import_kw: float, base_kw: float = 2.0) -> ChargingHouse:
     return house
 
 
+@pytest.mark.long
 def test_a_limit_pauses_a_charger_whose_least_amps_are_too_much() -> None:
     """Beside 2 kW the least 4.14 kW are more than the 5 kW allowed: half of it is no answer, and it
     is not let back to that either."""

@@ -38,6 +38,7 @@ def live(house: FlexibleHouse, seconds: float, *, moves: bool) -> None:
             house.values["rtu1"] = 46.1 - (house.values["rtu1"] or 23.0)
 
 
+@pytest.mark.long
 def test_a_guard_that_is_stuck_while_its_circuit_is_shed_releases_it_and_says_so() -> None:
     house = zone_house()
     live(house, 1_200.0, moves=True)
@@ -58,6 +59,7 @@ def test_a_guard_that_is_stuck_while_its_circuit_is_shed_releases_it_and_says_so
     assert ("guard.frozen", "rtu1") not in house.alerts, "it moves again"
 
 
+@pytest.mark.long
 def test_one_that_was_stuck_before_is_not_shed() -> None:
     house = zone_house()
     live(house, FROZEN_SEC + 120.0, moves=False)
@@ -86,6 +88,7 @@ def test_what_it_did_while_it_was_not_read_is_not_known() -> None:
     assert ("guard.frozen", "rtu1") not in house.alerts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step_sec", [3_600.0, -7_200.0])
 def test_a_clock_that_is_set_forgets_nothing_of_what_is_stuck(step_sec: float) -> None:
     house = zone_house()
@@ -107,6 +110,7 @@ def test_a_clock_that_is_set_forgets_nothing_of_what_is_stuck(step_sec: float) -
     assert ("guard.frozen", "battery1") in house.alerts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stuck_at", [60.0, 100.0])
 def test_a_charge_that_does_not_fall_while_the_battery_discharges_is_not_believed(
     stuck_at: float,
@@ -136,6 +140,7 @@ def test_a_charge_that_does_not_rise_while_the_battery_charges_is_believed() -> 
     assert ("guard.frozen", "battery1") not in house.alerts
 
 
+@pytest.mark.long
 def test_a_charge_that_jumps_to_0_and_back_switches_no_battery_to_and_fro() -> None:
     """Some tell 0 for one reading now and then: on the safe side it stops, and stays so a while."""
     house = FlexibleHouse(shop_panel(battery()), {**FILLED, "fridge1": 9.0, "battery1": 0.0}, {})

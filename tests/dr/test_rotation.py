@@ -86,6 +86,7 @@ def test_without_another_that_can_take_its_place_it_stays() -> None:
     assert set(house.moved()) == {"rtu2"}
 
 
+@pytest.mark.long
 def test_a_compressor_that_must_run_for_a_while_is_not_next() -> None:
     house = roof(3, endurance=EndurancePolicy(min_on_sec=3600.0))
     send_event(house, 2.0, duration_sec=2.2 * TURN_SEC)
@@ -125,6 +126,7 @@ def slow_roof(count: int, lag_sec: float, effects_kw: float = 2.0) -> FlexibleHo
     return house
 
 
+@pytest.mark.long
 def test_units_that_are_slow_hold_the_events_kw_through_a_turn() -> None:
     """The former goes back only once the next one shows it: in between both are shed."""
     house = slow_roof(6, lag_sec=240.0)
@@ -144,6 +146,7 @@ def test_units_that_are_slow_hold_the_events_kw_through_a_turn() -> None:
     assert longest <= TURN_SEC + 30.0
 
 
+@pytest.mark.long
 def test_one_that_does_not_respond_takes_nobodys_place() -> None:
     house = slow_roof(3, lag_sec=0.0)
     house.effects_kw["rtu2"] = 0.0
@@ -163,6 +166,7 @@ def test_one_that_does_not_respond_takes_nobodys_place() -> None:
     assert house.moved() == {}
 
 
+@pytest.mark.long
 def test_a_turn_that_is_half_over_goes_on_after_a_kill() -> None:
     house = slow_roof(3, lag_sec=240.0)
     send_event(house, 2.0, duration_sec=3 * TURN_SEC)
@@ -195,6 +199,7 @@ def test_one_turn_is_handed_over_at_a_time() -> None:
     assert len(seen) > count
 
 
+@pytest.mark.long
 def test_a_turn_waits_for_the_compressors_pause() -> None:
     """Two units would change every 900 s; none is let start before it was off for 1500."""
     house = roof(4, endurance=EndurancePolicy(min_off_sec=1_500.0))
@@ -221,6 +226,7 @@ def test_of_units_without_a_guard_the_one_shed_the_longest_time_ago_is_next() ->
     assert [unit.id for unit in units] == ["rtu4", "rtu2", "rtu3", "rtu1"]
 
 
+@pytest.mark.long
 def test_one_whose_successors_would_bring_too_little_stays() -> None:
     for brings_kw, relieved in ((0.5, False), (1.8, False), (1.95, True), (2.0, True)):
         house = roof(2)

@@ -161,6 +161,7 @@ class ChangesHouse(House):
         return failures
 
 
+@pytest.mark.long
 @each_case("interval_sec", [5.0, 60.0])
 @each_case("quiet_sec", [30.0, 200.0, 250.0, 400.0])
 def test_a_hand_at_a_relay_that_comes_only_when_it_changes_is_a_hand(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.dr.house import send_event
 from tests.site.register_house import RegisterHouse, register_config
 from tests.support.each_case import each_case
@@ -77,6 +79,7 @@ BEFORE = {name: value for name, value in REGISTERS.items() if name != "soc"}
 # ---- one of two writes is lost -------------------------------------------------------------------
 
 
+@pytest.mark.long
 @each_case("lost", ["mode", "command_w"])
 @each_case("away_sec", [6.0, 200.0])
 def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
@@ -98,6 +101,7 @@ def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
     assert house.alerts == {}
 
 
+@pytest.mark.long
 @each_case("lost", ["pause", "amps"])
 def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: str) -> None:
     house = home(soc=10.0)
@@ -121,6 +125,7 @@ def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: st
     assert house.alerts == {}
 
 
+@pytest.mark.long
 def test_a_hand_after_a_release_that_failed_whole_is_a_hand() -> None:
     """Nothing of it was written: once it is seen as it was, a change of it is someone's."""
     house = home()

@@ -148,6 +148,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_put_aside_and_told(filled: Path, damage: Callable[[Path], None]) -> None:
     path = filled

@@ -77,6 +77,7 @@ def test_every_field_is_documented_and_nothing_else(viewed: Viewed) -> None:
     assert set(session) == documented("GET /api/session")
 
 
+@pytest.mark.long
 def test_the_tests_fake_site_answers_as_a_real_one(viewed: Viewed) -> None:
     page = Caller()
     page.site.live_an_hour()

@@ -110,6 +110,7 @@ def test_one_command_gives_a_site_all_it_needs(run: Run, iot: Any, folder: Path)
     assert certificate["certificateDescription"]["status"] == "ACTIVE"
 
 
+@pytest.mark.long
 def test_the_agents_configuration_is_complete(run: Run, iot: Any, folder: Path) -> None:
     done(run("provision"))
     config = AgentConfig.load(json.loads((folder / "agent.json").read_text()), {})
@@ -158,6 +159,7 @@ def _spy(sent: list[str]) -> Any:
     return call
 
 
+@pytest.mark.long
 def test_run_again_it_changes_nothing(run: Run, iot: Any, folder: Path) -> None:
     done(run("provision"))
     before = files_of(folder)
@@ -195,6 +197,7 @@ def test_another_sites_name_is_not_taken(run: Run, iot: Any, tmp_path: Path) -> 
     done(run("provision", "--folder", tmp_path / "another-site", "--take-over"))
 
 
+@pytest.mark.long
 def test_a_renewal_replaces_key_and_certificate_and_the_old_one_can_be_retired(
     run: Run, iot: Any, folder: Path
 ) -> None:
