@@ -21,6 +21,8 @@ from VenAgent.volttron_compat import RPC_FAILURES, Unreachable, VolttronCompatCa
 
 READ_EVERY_SEC = 300.0
 """The devices are read by a request, beside the driver's publications."""
+READ_AGAIN_SEC = 2.5
+"""Twice as long, and then further and further apart, until the config store has answered."""
 SIGN_WITHIN_SEC = 5.0
 
 
@@ -51,7 +53,6 @@ class Building:
     def start(self) -> None:
         """Listen to the devices."""
         self.meter.start()
-        gevent.spawn(self._read_driver_entries)
         self._reading = gevent.spawn(self._read_now_and_then)
 
     def reconfigure(self, config: AgentConfig) -> None:
@@ -61,7 +62,8 @@ class Building:
         self.actuator.reconfigure(config)
         self.failsafe.reconfigure(config.leases, config.driver_identity)
         self.meter.reconfigure(config)
-        gevent.spawn(self._read_driver_entries)
+        self._reading.kill(block=False)
+        self._reading = gevent.spawn(self._read_now_and_then)
 
     def stop(self) -> None:
         self._reading.kill()
@@ -79,13 +81,13 @@ class Building:
             return True
         return True
 
-    def _read_driver_entries(self) -> None:
-        """Which devices share a gateway, and what decides how a circuit goes back."""
+    def _read_driver_entries(self) -> bool:
+        """Which devices share a gateway, and what decides how a circuit goes back. Whether all of
+        it was answered."""
         config = self._config
-        devices = config.devices()
-        known = {d: entry for d, entry in self._entries.items() if d in devices}
-        # what the store does not give now stays as it was
-        entries = known | driver_entries(self._calls, config.driver_identity, devices)
+        entries, is_complete = driver_entries(
+            self._calls, config.driver_identity, config.devices(), self._entries
+        )
         self._entries = entries
         self.meter.know_drivers(entries)
         self.actuator.know_drivers({d: entry.driver_type for d, entry in entries.items()})
@@ -94,13 +96,16 @@ class Building:
         )
         self.meter.read_now()
         self.meter.read_slots()
+        return is_complete
 
     def _read_now_and_then(self) -> None:
         """What each device needs for an answer is known before an event asks for it, and what was
-        corrected in the driver's entries."""
+        corrected in the driver's entries; what was not answered is asked for again sooner."""
+        pause_sec = READ_AGAIN_SEC
         while True:
-            gevent.sleep(READ_EVERY_SEC)
-            self._read_driver_entries()
+            is_complete = self._read_driver_entries()
+            pause_sec = READ_AGAIN_SEC if is_complete else min(2.0 * pause_sec, READ_EVERY_SEC)
+            gevent.sleep(READ_EVERY_SEC if is_complete else pause_sec)
 
     def polling_paces(self) -> list[PollingPace]:
         """Of the connections whose devices are polled faster than they answer."""

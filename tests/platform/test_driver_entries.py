@@ -134,11 +134,33 @@ def test_entries_that_the_store_does_not_give_are_left_out() -> None:
             "d.csv": "Volttron Point Name,Default Value\nfan,0\nheater,\n",
         }
     )
-    entries = driver_entries(store, "platform.driver", ["a", "b", "c", "d"])
+    entries, is_complete = driver_entries(store, "platform.driver", ["a", "b", "c", "d"])
+    assert not is_complete, "nothing was heard of c"
     assert set(entries) == {"a", "d"}
     assert entries["a"].without_default == frozenset()
     assert entries["d"].without_default == {"heater"}
     assert entries["a"].objects == {"fan": BacnetDriverEntry("binaryOutput", 3, 9)}
+
+
+def test_a_lost_answer_of_the_store_forgets_nothing() -> None:
+    """Without its objects a BACnet device's slots were not read, and what they held was lost."""
+    contents = {
+        "devices/a": json.dumps({"driver_type": "bacnet", "registry_config": "config://a.csv"}),
+        "a.csv": f"{COLUMNS}\nfan,binaryOutput,3,9",
+    }
+    whole: Any = Store(contents)
+    known = driver_entries(whole, "platform.driver", ["a"])
+    assert known.is_complete
+    for lost in contents:
+        store: Any = Store({name: text for name, text in contents.items() if name != lost})
+        read = driver_entries(store, "platform.driver", ["a"], known.entries)
+        assert read.entries == known.entries, lost
+        assert not read.is_complete, lost
+    other = {**contents, "devices/a": contents["devices/a"].replace("a.csv", "b.csv")}
+    store = Store(other)
+    read = driver_entries(store, "platform.driver", ["a"], known.entries)
+    assert read.entries["a"].objects == {}, "another registry's objects are not known"
+    assert driver_entries(whole, "platform.driver", [], known.entries).entries == {}
 
 
 ARRAY = [None] * 9 + ["inactive"] + [None] * 6

@@ -465,7 +465,7 @@ def check_an_entry_of_the_config_store_and_the_peers_are_read() -> None:
 
     for generation, answers in RECORDED.items():
         device = "site/building/panel"
-        entry = driver_entries(Recorded(answers), "platform.driver", [device])[device]
+        entry = driver_entries(Recorded(answers), "platform.driver", [device]).entries[device]
         assert (entry.driver_type, entry.gateway) == ("modbus", "127.0.0.1:5020")
         assert (entry.registry, entry.interval_sec) == ("simulated_panel.csv", 5.0)
         assert "platform.driver" in answers["peerlist"]
