@@ -8,7 +8,7 @@ from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
-from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect
+from VenAgent.dr.effects import Effects, RaiseAlertEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_activation import event_activation_alert
 from VenAgent.dr.event_planner import EventPlanner
@@ -22,6 +22,9 @@ from VenAgent.dr.rotation import rotation_not_relieved
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
+
+READ_WITHIN_SEC = 5.0
+"""So long a reading is waited for that was asked for."""
 
 
 class EventCorrection:
@@ -53,7 +56,11 @@ class EventCorrection:
             return []
         effects, reason = self._loop.look(event, reading, now)
         if reason is None:
-            return effects + self._rotate(event, reading, now)
+            effects += self._rotate(event, reading, now)
+            asked_ts = self._work.renewal_asked_ts
+            if event.state is EventState.ACTIVE and asked_ts is not None and asked_ts <= reading.ts:
+                effects += self._renew(event, now)
+            return effects
         if reason.code is ReasonCode.DEVICE_RESTARTED:
             return effects + self._shed_again(event, reason, now)
         return effects + self._adjust(event, reading, reason, now)
@@ -164,26 +171,42 @@ class EventCorrection:
             event.to(EventState.SHEDDING)
             return self._reservation.request(event, now)
         if self.renew_ts(event) <= now:
-            return self._renew(event, now)
+            return self._renew_when_read(event, now)
         released = self.protect(event, None, now) if self._guards.is_due(now) else []
         return released or self._loop.tick(event, now)
 
     def renew_ts(self, event: Event) -> float:
         """When circuits are to be written again whose devices drop it; infinite without such."""
         renew_sec = (self._renew_sec(circuit) for circuit in event.held() if circuit.confirmed)
-        return self._work.renewed_ts + min(renew_sec, default=math.inf)
+        due_ts = self._work.renewed_ts + min(renew_sec, default=math.inf)
+        asked_ts = self._work.renewal_asked_ts
+        return due_ts if asked_ts is None else max(due_ts, asked_ts + READ_WITHIN_SEC)
 
     def _renew_sec(self, circuit: ShedCircuit) -> float:
         known = self._site.panel.by_id.get(circuit.circuit_id)
         return math.inf if known is None or known.renew_sec is None else known.renew_sec
 
+    def _renew_when_read(self, event: Event, now: float) -> Effects:
+        """What is written again is looked at first; if no reading comes, it is written all the
+        same."""
+        if self._work.renewal_asked_ts is None:
+            self._work.renewal_asked_ts = now
+            return [ReadMeterEffect()]
+        return self._renew(event, now)
+
     def _renew(self, event: Event, now: float) -> Effects:
+        """Not what reads neither as written nor as before, to which its device may drop it: that
+        is a person's, as the next reading will show."""
+        latest = self._site.latest
         circuits = [
             circuit
             for circuit in event.held()
-            if circuit.confirmed and not circuit.switching and self._renew_sec(circuit) < math.inf
+            if circuit.confirmed
+            and not circuit.switching
+            and self._renew_sec(circuit) < math.inf
+            and not (circuit.seen and circuit.is_others(latest, [circuit.before]))
         ]
-        self._work.renewed_ts = now
+        self._work.renewed_ts, self._work.renewal_asked_ts = now, None
         if not circuits:
             return []
         self._work.is_renewal = True

@@ -28,6 +28,8 @@ class EventWork:
     """A task that was taken from us meanwhile, and by whom."""
     renewed_ts: float = 0.0
     """When what is shed was written last, for devices that drop it after a while."""
+    renewal_asked_ts: float | None = None
+    """When a reading was asked for, before that is written again: a person may have changed it."""
     is_renewal: bool = False
     """What is under way is written for that only: nothing follows from it."""
     overdue_ts: float | None = None
@@ -46,6 +48,7 @@ class EventWork:
     def begin(self, reason: Reason | None) -> None:
         """Another event is worked for."""
         self.reassert = self.is_unconfirmed = self.lease_lapsed = self.is_renewal = False
+        self.renewal_asked_ts = None
         self.reason = reason
 
     def end_soon(self, now: float) -> None:
@@ -61,5 +64,7 @@ class EventWork:
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
         self.renewed_ts += step_sec
+        if self.renewal_asked_ts is not None:
+            self.renewal_asked_ts += step_sec
         if self.overdue_ts is not None:
             self.overdue_ts += step_sec

@@ -131,7 +131,10 @@ class PlanExecution:
             return []
         event.drop(circuit.circuit_id)
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
-        return [RaiseAlertEffect(code, None, circuit.circuit_id) for code in CIRCUIT_ALERTS]
+        proven_later = self._site.unrestored.prove(circuit, self._site.panel, reading, now)
+        return proven_later + [
+            RaiseAlertEffect(code, None, circuit.circuit_id) for code in CIRCUIT_ALERTS
+        ]
 
 
 def _write_failed(circuit_id: str, why: Reason) -> RaiseAlertEffect:

@@ -101,3 +101,19 @@ def test_without_the_setting_nothing_is_written_again() -> None:
     known = len(house.written)
     house.wait(50.0)
     assert len(house.written) == known
+
+
+@each_case("read_sec", [5.0, 30.0, 60.0])
+@each_case("renew_sec", [5.0, 20.0])
+def test_what_a_person_sets_is_not_written_over(renew_sec: float, read_sec: float) -> None:
+    """It was looked at only when it was written over already."""
+    for phase_sec in (0.0, 3.0, 7.0, 12.0):
+        house = DroppingHouse(renew_sec)
+        house.report_sec = read_sec
+        house.wait(600.0)
+        send_event(house, 4.0, duration_sec=1_800.0)
+        house.wait(200.0 + phase_sec)
+        house.limits["car1"], house.sent_ts = 60.0, None
+        house.wait(300.0)
+        assert house.limits["car1"] == 60.0, phase_sec
+        assert ("circuit.manual_override", "car1") in house.alerts

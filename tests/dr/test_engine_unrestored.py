@@ -291,6 +291,23 @@ def test_a_late_device_that_stays_off_is_found_after_a_restart_too() -> None:
         assert house.engine.trouble() is None
 
 
+def test_a_late_device_that_does_not_follow_a_release_in_mid_event_is_tried_on() -> None:
+    """It was let go at once, for its answer was believed, and nobody held it any more."""
+    house = LateHouse()
+    send_event(house, 9.0, duration_sec=600.0)
+    house.wait(60.0)
+    house.stuck = house.opened()
+    changed = {"event_id": "e1", "correlationId": "c2", "modification": 1}
+    send_event(house, 4.5, duration_sec=600.0, **changed)
+    house.wait(5.0)
+    house.stuck = set()
+    house.wait(300.0)
+    assert len(house.opened()) == 1
+    house.wait(600.0)
+    assert house.opened() == set()
+    assert house.alerts == {}
+
+
 def test_a_late_device_that_is_back_leaves_nothing_in_the_journal() -> None:
     house = LateHouse()
     send_event(house, 4.5, duration_sec=5.0)
