@@ -185,10 +185,12 @@ class AgentConfig(AgentConfigBlocks):
         quirk = "" if factor is None else f"*{factor}"
         return f"{device}/{name}*{power_scale:g}{quirk}"
 
-    def _build_circuit(self, circuit: CircuitConfig) -> PanelCircuit:
-        limited = circuit.control is PanelCircuitControl.LIMIT
+    def limit_scale(self, circuit: CircuitConfig) -> PanelLimitScale | None:
+        """What its limit register means; None if it is not shed by a limit."""
+        if circuit.control is not PanelCircuitControl.LIMIT:
+            return None
         voltage, phase_factor = self.circuit_voltage(circuit)
-        scale = PanelLimitScale(
+        return PanelLimitScale(
             unit=circuit.limit_unit,
             full_scale_kw=circuit.limit_full_scale_kw or self.rating_kw(circuit),
             voltage=voltage,
@@ -197,6 +199,9 @@ class AgentConfig(AgentConfigBlocks):
             lowest=circuit.lowest_limit,
             unlimited=self._unlimited(circuit),
         )
+
+    def _build_circuit(self, circuit: CircuitConfig) -> PanelCircuit:
+        voltage, phase_factor = self.circuit_voltage(circuit)
         return PanelCircuit(
             id=circuit.id,
             name=circuit.name,
@@ -207,7 +212,7 @@ class AgentConfig(AgentConfigBlocks):
             priority=circuit.priority,
             critical=circuit.critical,
             control=circuit.control,
-            limit=scale if limited else None,
+            limit=self.limit_scale(circuit),
             floor=circuit.floor,
             point=self.control_point_of(circuit),
             measured_by=self._circuit_measured_by(circuit),

@@ -45,6 +45,8 @@ class CircuitRaise:
         circuit, guard = self.circuit, self.circuit.guard
         if self.read.closed is False or (self.held is not None and not self.held.counts):
             return None
+        if self.read.is_paused and self.held is None:
+            return None  # switched off by whoever paused it; its register is theirs, too
         if guard is not None and not guard.may_be_shed(self.read.guard):
             return None
         if circuit.generates:

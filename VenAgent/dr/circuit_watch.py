@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import Event
@@ -12,7 +14,19 @@ from VenAgent.dr.shed_circuit import ShedCircuit
 CHANGED_READINGS = 2
 """So many readings in a row must show a circuit changed before that counts."""
 RESTARTS_MOST = 3
-"""A device that restarts more often in one event is left as it is."""
+"""A device that restarts more often within `RESTARTS_WITHIN_SEC` is left as it is."""
+RESTARTS_WITHIN_SEC = 3_600.0
+
+
+@dataclass(frozen=True)
+class ChangedCircuits:
+    """The circuits that are not as they were written, by what changed them."""
+
+    by_hand: tuple[ShedCircuit, ...] = ()
+    by_restart: tuple[ShedCircuit, ...] = ()
+    """To be shed again."""
+    by_many_restarts: tuple[ShedCircuit, ...] = ()
+    """To be left as they are until they are given back."""
 
 
 class CircuitWatch:
@@ -29,12 +43,11 @@ class CircuitWatch:
         self._heard_again_ts: dict[str, float | None] = {}
         """By circuit, as it last was as written: one that is changed when it has been heard again
         since then was away in between."""
-        self._restarts: Counter[str] = Counter()
+        self._restarts: dict[str, deque[float]] = {}
+        """When each device did (epoch s): a limit may hold its circuits for months."""
 
-    def look(
-        self, event: Event, reading: PanelReading
-    ) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
-        """(overridden by hand, to be shed again), once enough readings have shown it."""
+    def look(self, event: Event, reading: PanelReading) -> ChangedCircuits:
+        """Once enough readings have shown it."""
         by_device: dict[str, list[ShedCircuit]] = {}
         as_written: set[str] = set()
         for circuit in event.circuits:
@@ -56,23 +69,30 @@ class CircuitWatch:
             self._changed[circuit.circuit_id] = self._changed.get(circuit.circuit_id, 0) + 1
             by_device.setdefault(circuit.device, []).append(circuit)
         self._away -= as_written - by_device.keys()
-        overridden: list[ShedCircuit] = []
-        restarted: list[ShedCircuit] = []
+        found = ChangedCircuits()
         for device, changed in by_device.items():
             if max(self._changed[c.circuit_id] for c in changed) < CHANGED_READINGS:
                 continue
             is_restart = len(changed) > 1 or device in self._away
             self._away.discard(device)
-            self._restarts[device] += is_restart
-            shed_again = is_restart and self._restarts[device] <= RESTARTS_MOST
-            if shed_again:
-                restarted += changed
-            else:  # one that did not respond was given up before
-                overridden += [circuit for circuit in changed if circuit.counts]
-        return overridden, restarted
+            counting = tuple(c for c in changed if c.counts)  # others were given up before
+            if not is_restart:
+                found = replace(found, by_hand=(*found.by_hand, *counting))
+            elif self._restarts_lately(device, reading.ts) <= RESTARTS_MOST:
+                found = replace(found, by_restart=(*found.by_restart, *changed))
+            else:
+                many = (*found.by_many_restarts, *counting)
+                found = replace(found, by_many_restarts=many)
+        return found
+
+    def _restarts_lately(self, device: str, ts: float) -> int:
+        """With the one that was seen now."""
+        times = self._restarts.setdefault(device, deque(maxlen=RESTARTS_MOST + 1))
+        times.append(ts)
+        return sum(0.0 <= ts - each < RESTARTS_WITHIN_SEC for each in times)
 
 
-def circuit_watch_reason(circuits: list[ShedCircuit]) -> Reason:
+def circuit_watch_reason(circuits: Sequence[ShedCircuit]) -> Reason:
     """Why they are shed again."""
     devices = ", ".join(sorted({circuit.device for circuit in circuits}))
     names = ", ".join(circuit.circuit_id for circuit in circuits)

@@ -7,6 +7,7 @@ nothing: the loop stands still until the next one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from VenAgent.contract.acks import AckStatus
@@ -122,10 +123,11 @@ class ClosedLoop:
             return effects, None
         event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
         effects += self._take_back(event, reading)
-        overridden, restarted = self._circuits.look(event, reading)
-        effects += self._respect_overrides(event, overridden, reading, now)
-        if restarted:
-            return effects, circuit_watch_reason(restarted)
+        changed = self._circuits.look(event, reading)
+        effects += self._respect_overrides(event, changed.by_hand, reading, now)
+        effects += self._leave(event, changed.by_many_restarts, now)
+        if changed.by_restart:
+            return effects, circuit_watch_reason(changed.by_restart)
         effects += self._learn_delays(event, reading, now)
         more, is_frozen = self._doubt.look(event)
         effects += more
@@ -298,8 +300,25 @@ class ClosedLoop:
             return None
         return Reason(ReasonCode.OFF_TARGET, f"the measured shed was short by {error_kw:.2f} kW")
 
+    def _leave(self, event: Event, circuits: Sequence[ShedCircuit], now: float) -> Effects:
+        """Circuits whose device restarts again and again do not count, and go back at the end."""
+        if not circuits:
+            return []
+        event.put(circuit.left_as_it_is() for circuit in circuits)
+        effects: Effects = [SaveEventEffect.of(event)]
+        for circuit in circuits:
+            text = f"{circuit.name} is left as it is: {circuit.device} restarts again and again"
+            reason = Reason(ReasonCode.DEVICE_RESTARTED, text)
+            ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
+            code = ReasonCode.NOT_RESPONDED
+            alert = RaiseAlertEffect(
+                "circuit.not_responding", text, circuit.circuit_id, reason_code=code
+            )
+            effects += [ack, alert]
+        return effects
+
     def _respect_overrides(
-        self, event: Event, overridden: list[ShedCircuit], reading: PanelReading, now: float
+        self, event: Event, overridden: Sequence[ShedCircuit], reading: PanelReading, now: float
     ) -> Effects:
         """A circuit that a person switched during the event is theirs until it is over."""
         if not overridden:

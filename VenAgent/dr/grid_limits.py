@@ -27,12 +27,19 @@ LOOK_AHEAD_PART = 0.25
 time."""
 LOOK_AHEAD_MOST_SEC = 15.0
 LONGEST_WINDOW_SEC = 3_600.0
+LONG_WINDOW_SEC = 300.0
 SENDER_HEARD_SEC = 120.0
 """A sender that was heard within this is there (EEBus LPC: the heartbeat's time-out)."""
 HOLD_LONGEST_SEC = 900.0
 HOLD_FACTOR_MOST = 16.0
 LEAST_EXPORT_GUARD_KW = 0.1
 """So far below a limit of what is fed in is steered for at least: one of 0 is often given."""
+
+
+def _parts_of_window(window_sec: float) -> list[float]:
+    """Moments until a window has passed whole, s ahead: of a long one more."""
+    parts = 4 if window_sec <= LONG_WINDOW_SEC else 12
+    return [window_sec * number / parts for number in range(1, parts + 1)]
 
 
 class GridLimitSide(str, Enum):
@@ -185,20 +192,44 @@ class GridLimits:
         ahead_sec = min(LOOK_AHEAD_PART * window_sec, LOOK_AHEAD_MOST_SEC)
         mean_kw = self.mean_kw(window_sec, now + ahead_sec)
         is_over = mean_kw is not None and mean_kw > self.allowed_kw(event)
+        is_over = is_over or self._is_soon_too_late(event, power_kw, ahead_sec, now)
         return is_over and power_kw > self.aim_kw(event, now)
+
+    def _is_soon_too_late(
+        self, event: Event, power_kw: float, ahead_sec: float, now: float
+    ) -> bool:
+        """Whether the least that is steered for could not make up any more, `ahead_sec` from now,
+        for what is drawn: in a long window, quiet times at its beginning leave it one by one."""
+        window_sec, limit_kw = event.request.window_sec, self.allowed_kw(event)
+        most_kw_sec, least_kw = limit_kw * window_sec, self._least_aim_kw(event)
+        return any(
+            self._kw_sec(event, now + each_sec - window_sec, now)
+            + power_kw * ahead_sec
+            + least_kw * (each_sec - ahead_sec)
+            > most_kw_sec
+            for each_sec in _parts_of_window(window_sec)
+            if each_sec > ahead_sec
+        )
 
     def aim_kw(self, event: Event, now: float) -> float:
         """What is steered for: a little below the limit, and lower for as long as an earlier peak
         is in the window, so that the mean stays under the limit while that moves through it."""
         limit_kw, window_sec = self.allowed_kw(event), event.request.window_sec
-        is_export = self.side is GridLimitSide.EXPORT
-        guard_kw = max(GUARD_PART * limit_kw, LEAST_EXPORT_GUARD_KW if is_export else 0.0)
-        aim_kw = limit_kw - guard_kw
-        for part in (0.25, 0.5, 0.75, 1.0):
-            ahead_sec = part * window_sec
+        aim_kw = limit_kw - self._guard_kw(event)
+        for ahead_sec in _parts_of_window(window_sec):
             kw_sec = self._kw_sec(event, now + ahead_sec - window_sec, now)
             aim_kw = min(aim_kw, (limit_kw * window_sec - kw_sec) / ahead_sec)
-        return max(aim_kw, min(LEAST_AIM_PART * limit_kw, limit_kw - guard_kw))
+        return max(aim_kw, self._least_aim_kw(event))
+
+    def _guard_kw(self, event: Event) -> float:
+        """So far below its limit is steered for."""
+        least_kw = LEAST_EXPORT_GUARD_KW if self.side is GridLimitSide.EXPORT else 0.0
+        return max(GUARD_PART * self.allowed_kw(event), least_kw)
+
+    def _least_aim_kw(self, event: Event) -> float:
+        """What is steered for at least, however high an earlier peak was."""
+        limit_kw = self.allowed_kw(event)
+        return min(LEAST_AIM_PART * limit_kw, limit_kw - self._guard_kw(event))
 
     def _kw_sec(self, event: Event, since_ts: float, until_ts: float) -> float:
         """What was drawn from `since_ts` to `until_ts`; before the limit ruled, at most as much as

@@ -232,6 +232,8 @@ class PanelCircuitReading:
     """State of charge."""
     soc_silent_sec: float | None = None
     """For how long that has not been read, if that is too long; it is None then."""
+    is_paused: bool = False
+    """A charger's own point says that it is not to charge, whatever its register holds."""
     phases: int | None = None
     """How many lines a charger uses now."""
     is_commanded: bool | None = None

@@ -70,6 +70,8 @@ class ShedCircuit:
     """Only readings say so: once it reads as it was written again, it is this event's after all."""
     switching: bool = False
     """A command switches it now: theirs when that succeeds, this event's again when it fails."""
+    left_alone: bool = False
+    """Its device restarts again and again: not written any more until it goes back."""
     releasing: bool = False
     """It is being put back while the event goes on."""
     restored: bool = False
@@ -151,6 +153,7 @@ class ShedCircuit:
             confirmed=None,
             responded=None,
             seen=False,
+            left_alone=False,
         )
 
     def tried_again(self, action: CircuitSelectionAction, now: float) -> ShedCircuit:
@@ -214,7 +217,8 @@ class ShedCircuit:
     def judged(self, reading: PanelReading) -> ShedCircuit:
         """Whether its own power fell as its write should have made it, if `reading` tells."""
         power_kw = reading.circuit(self.circuit_id).power_kw
-        if power_kw is None or not self.confirmed or self.manual_override:
+        is_others = self.manual_override or self.left_alone
+        if power_kw is None or not self.confirmed or is_others:
             return self
         if self.is_raised:
             rise_kw = self.final_kw - self.original_kw
@@ -240,6 +244,11 @@ class ShedCircuit:
     def taken_by_hand(self) -> ShedCircuit:
         """A person at the site changed it."""
         return replace(self, manual_override=True, is_read_as_taken=True)
+
+    def left_as_it_is(self) -> ShedCircuit:
+        """Its device does not keep what it is told: it does not count, and goes back with the
+        others."""
+        return replace(self, left_alone=True, responded=False, seen=False)
 
     def ours_again(self) -> ShedCircuit:
         """It was no hand: its point was misread for a while, or the person has put it back."""

@@ -100,11 +100,11 @@ class PanelReadingBuilder:
         on = is_on_without_quirk(used.value(control, circuit.switch_point))
         closed = on if on is None else on != circuit.switch_inverted
         power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
-        if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
-            power_kw = circuit.nominal_kw if closed else 0.0
         names = [(device, name) for name in circuit.power_points]
         names += [(control, n) for n in (circuit.switch_point, _register_point(circuit)) if n]
         register, is_commanded = self._register(circuit, used)
+        if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
+            power_kw = self._unmetered_kw(circuit, register) if closed else 0.0
         return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
@@ -119,6 +119,7 @@ class PanelReadingBuilder:
             soc_silent_sec=used.silent_sec(config.soc_device_of(circuit), circuit.soc_point),
             phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
             is_commanded=is_commanded,
+            is_paused=self._is_paused(circuit, used) is True,
             point=config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
@@ -131,6 +132,14 @@ class PanelReadingBuilder:
     def _unit_of(self, device: str, point: str | None) -> float | None:
         return None if point is None else self._register_unit(device, point)
 
+    def _unmetered_kw(self, circuit: CircuitConfig, register: float | None) -> float | None:
+        """What a load without a meter draws while it is on: no more than it is limited to."""
+        nominal_kw, scale = circuit.nominal_kw, self._config.limit_scale(circuit)
+        limit = None if scale is None else scale.limit_of(register)
+        if nominal_kw is None or scale is None or limit is None:
+            return nominal_kw
+        return min(nominal_kw, scale.kw_of(limit))
+
     def _register(
         self, circuit: CircuitConfig, used: _UsedPoints
     ) -> tuple[float | None, bool | None]:
@@ -141,16 +150,20 @@ class PanelReadingBuilder:
         control = self._config.control_device_of(circuit)
         value = number_without_quirk(used.value(control, _register_point(circuit)))
         if circuit.pause_point is not None:
-            paused = used.value(control, circuit.pause_point)
-            if paused is None:
-                return None, None
-            return (0.0 if _is_setting(paused, circuit.pause_value) else value), None
+            is_paused = self._is_paused(circuit, used)
+            return (None if is_paused is None else 0.0 if is_paused else value), None
         if circuit.mode_point is None:
             return value, None
         mode = used.value(control, circuit.mode_point)
         if mode is None:
             return None, None
         return value, _is_setting(mode, circuit.mode_value)
+
+    def _is_paused(self, circuit: CircuitConfig, used: _UsedPoints) -> bool | None:
+        """None without such a point, and while it is not read."""
+        control = self._config.control_device_of(circuit)
+        paused = used.value(control, circuit.pause_point)
+        return None if paused is None else _is_setting(paused, circuit.pause_value)
 
     def _points_of_guards(self) -> Iterator[tuple[str, str]]:
         config = self._config

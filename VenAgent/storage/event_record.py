@@ -278,6 +278,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "generates": circuit.generates,
         "release_failed_ts": circuit.release_failed_ts,
         "register_unit": circuit.register_unit,
+        "left_alone": circuit.left_alone,
     }
 
 
@@ -315,4 +316,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         generates=record.get("generates", False),
         release_failed_ts=record.get("release_failed_ts"),
         register_unit=record.get("register_unit"),
+        left_alone=record.get("left_alone", False),
     )

@@ -120,6 +120,63 @@ def test_a_board_that_restarts_again_and_again_is_left_alone(board: House) -> No
     assert not board.opened() & set("abcd")
 
 
+def charger_house() -> House:
+    """A car of 7.2 kW, of which a limit of 13 kW leaves 3, beside loads that it does not touch."""
+    car = replace(
+        limit("car1", 50.0, priority=5), point="site/wallbox/amps", switch_point="site/wallbox/on"
+    )
+    panel = panel_of(car, switch("pump1", priority=1), switch("oven1", priority=1))
+    house = House(panel, {"car1": 7.2, "pump1": 6.0, "oven1": 4.0})
+    house.report_sec = 20.0
+    return house
+
+
+def lose_power(house: House, own_limit: float) -> None:
+    house.away = {"site/wallbox"}
+    house.wait(60.0)
+    house.away, house.limits["car1"] = set(), own_limit
+    house.wait(120.0)
+
+
+@each_case("own_limit", [12.0, 100.0])
+def test_a_charger_that_restarts_now_and_then_under_a_limit_of_weeks_is_limited_each_time(
+    own_limit: float,
+) -> None:
+    house = charger_house()
+    house.wait(600.0)
+    house.send("limit", event_id="L", correlationId="1", import_kw=13.0)
+    house.wait(600.0)
+    told = house.limits["car1"]
+    assert told < 100.0
+    for _ in range(2 * RESTARTS_MOST):
+        lose_power(house, own_limit)
+        house.wait(600.0)
+        assert house.limits["car1"] == told
+        house.wait(3_600.0)
+    assert "circuit.manual_override" not in house.alerted
+    house.send("cancel", event_id="L", correlationId="x")
+    house.wait(600.0)
+    assert house.limits["car1"] == 100.0
+
+
+def test_a_charger_that_restarts_again_and_again_is_left_and_gets_its_own_limit_at_the_end() -> (
+    None
+):
+    """No person sets a fail-safe current after a power cut: at the end it is as it was before."""
+    house = charger_house()
+    house.wait(600.0)
+    send_event(house, 4.0, duration_sec=3_000.0)
+    house.wait(60.0)
+    for _ in range(RESTARTS_MOST + 2):
+        lose_power(house, 12.0)
+    assert house.limits["car1"] == 12.0, "left as it is"
+    said = [ack for ack in house.acks if "again and again" in ack.get("reason", "")]
+    assert [ack["reason_code"] for ack in said] == ["device_restarted"]
+    house.wait(3_600.0)
+    assert house.limits["car1"] == 100.0
+    assert house.alerts == {}
+
+
 @each_case("wired_inverted", [False, True])
 def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted: bool) -> None:
     """The event keeps its points and its polarity, also when they are read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,58 +16,23 @@ from tests.dr.flexible_house import (
     thermostat,
 )
 from tests.dr.house import House, send_event
-from VenAgent.dr.event import Event
-from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.event_request import EventRequest, EventRequestKind
-from VenAgent.dr.panel import PanelCircuit
-from VenAgent.dr.policy import EndurancePolicy
-from VenAgent.dr.shed_target import ShedTarget
+from tests.dr.limited_house import (
+    export_mean_kw,
+    live_under_export_limit,
+    send_export_limit,
+    sunny_house,
+)
 
 SLOWEST_SEC = 20.0
 
 
-def sunny(*circuits: PanelCircuit, **draws_kw: float) -> House:
-    panel = panel_of(*(circuits or (inverter(), switch("oven", 40.0), switch("heater", 30.0))))
-    house = House(panel, {"pv": -8.0, "oven": 1.0, "heater": 2.0, **draws_kw})
-    house.wait(120.0)
-    return house
-
-
-def send_limit(house: House, export_kw: float | None = 2.0, **fields: object) -> list:
-    known = {"correlationId": "x1", "event_id": "export"}
-    return house.send("limit", export_kw=export_kw, **{**known, **fields})
-
-
-def mean_kw(house: House) -> float:
-    found = house.engine.site.export_limits.mean_kw(60.0, house.now)
-    assert found is not None
-    return found
-
-
-def live(
-    house: House,
-    seconds: float,
-    export_kw: float = 2.0,
-    since_sec: float = 0.0,
-    each: Callable[[float], None] | None = None,
-) -> None:
-    """Let time pass; from `since_sec` on the mean of what is fed in is at or under the limit."""
-    began = house.now
-    while house.now < began + seconds:
-        if each is not None:
-            each(house.now - began)
-        house.wait(5.0)
-        if house.now - began > since_sec:
-            assert mean_kw(house) <= export_kw + 1e-6, house.now - began
-
-
 def test_what_is_fed_in_is_kept_under_its_limit_by_an_inverter_that_generates_less() -> None:
-    house = sunny()
+    house = sunny_house()
     before = house.setting
-    ack = send_limit(house)[0]
+    ack = send_export_limit(house)[0]
     assert (ack["status"], ack["export_kw"], ack["import_kw"]) == ("accepted", 2.0, None)
     assert ack["limit_state"] == "limited"
-    live(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
     assert 1.5 < -house.power_kw <= 2.0, "what is allowed is fed in"
     assert house.closed["oven"]
     assert house.replies_to("x1") == ["accepted"]
@@ -83,9 +47,9 @@ def test_what_is_fed_in_is_kept_under_its_limit_by_an_inverter_that_generates_le
 
 
 def test_a_site_that_feeds_in_less_is_left_alone() -> None:
-    house = sunny()
-    send_limit(house, 6.0)
-    live(house, 3_600.0, 6.0)
+    house = sunny_house()
+    send_export_limit(house, 6.0)
+    live_under_export_limit(house, 3_600.0, 6.0)
     assert house.written == []
     assert not house.engine.holds
 
@@ -94,9 +58,9 @@ def test_a_site_that_feeds_in_less_is_left_alone() -> None:
 def test_the_sun_and_the_loads_come_and_go() -> None:
     """Clouds of minutes, and a cloud that ends at once: what is allowed while it is cloudy must
     hold when the sun is back."""
-    house = sunny()
-    send_limit(house)
-    live(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny_house()
+    send_export_limit(house)
+    live_under_export_limit(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
 
     def weather(since_sec: float) -> None:
         house.demand_kw["pv"] = -8.0 if since_sec % 400.0 < 200.0 else -0.5
@@ -107,19 +71,19 @@ def test_the_sun_and_the_loads_come_and_go() -> None:
     while house.now < began + 7_200.0:
         weather(house.now - began)
         house.wait(5.0)
-        over_sec += 5.0 * (mean_kw(house) > 2.0)
+        over_sec += 5.0 * (export_mean_kw(house) > 2.0)
     assert over_sec <= 0.01 * 7_200.0
     house.demand_kw |= {"pv": -8.0, "oven": 7.0}
-    live(house, 1_800.0, since_sec=1.0)
+    live_under_export_limit(house, 1_800.0, since_sec=1.0)
     assert house.limits["pv"] == 100.0, "it may generate all it can again"
 
 
 def test_an_inverter_that_had_a_limit_of_its_own_gets_no_more_than_that_back() -> None:
-    house = sunny()
+    house = sunny_house()
     house.limits["pv"] = 60.0
     house.wait(60.0)
-    send_limit(house)
-    live(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
+    send_export_limit(house)
+    live_under_export_limit(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.limits["pv"] < 60.0
     house.demand_kw["oven"] = 9.0
     house.wait(600.0)
@@ -128,29 +92,29 @@ def test_an_inverter_that_had_a_limit_of_its_own_gets_no_more_than_that_back() -
 
 
 def test_zero_feed_in() -> None:
-    house = sunny()
-    send_limit(house, 0.0)
-    live(house, 600.0, 0.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny_house()
+    send_export_limit(house, 0.0)
+    live_under_export_limit(house, 600.0, 0.0, since_sec=60.0 + SLOWEST_SEC)
     assert 0.0 <= house.power_kw <= 0.5, "not much of the sun is lost"
     writes = len(house.written)
-    live(house, 1_800.0, 0.0)
+    live_under_export_limit(house, 1_800.0, 0.0)
     assert len(house.written) - writes <= 2, "it does not swing"
 
 
 def test_limits_overlap_and_the_strictest_rules_at_each_moment() -> None:
-    house = sunny()
-    send_limit(house, 4.0)
-    send_limit(house, 1.0, event_id="other", correlationId="x2", duration_sec=600.0)
+    house = sunny_house()
+    send_export_limit(house, 4.0)
+    send_export_limit(house, 1.0, event_id="other", correlationId="x2", duration_sec=600.0)
     assert house.replies_to("x2") == ["accepted"]
-    live(house, 500.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 500.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     house.wait(1_200.0)
     assert 3.0 < -house.power_kw <= 4.0
 
 
 def test_both_directions_in_one_limit() -> None:
-    house = sunny()
-    send_limit(house, 2.0, import_kw=4.0)
-    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny_house()
+    send_export_limit(house, 2.0, import_kw=4.0)
+    live_under_export_limit(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
     house.demand_kw |= {"pv": 0.0, "oven": 5.0}
     house.wait(90.0)
     for _ in range(60):
@@ -158,25 +122,25 @@ def test_both_directions_in_one_limit() -> None:
         assert house.engine.site.limits.mean_kw(60.0, house.now) <= 4.0  # type: ignore[operator]
     assert house.opened()
     house.demand_kw |= {"pv": -9.0, "oven": 1.0}
-    live(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
 
 
 def test_a_shed_beside_it_feeds_in_no_more_than_is_allowed() -> None:
-    house = sunny(oven=4.0, heater=3.0)
+    house = sunny_house(oven=4.0, heater=3.0)
     house.wait(300.0)
-    send_limit(house, 2.0)
+    send_export_limit(house, 2.0)
     send_event(house, 4.0)
     assert house.replies_to("c1") == ["accepted"]
-    live(house, 500.0, since_sec=60.0 + SLOWEST_SEC)
-    house = sunny()
-    send_limit(house, 2.0)
+    live_under_export_limit(house, 500.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny_house()
+    send_export_limit(house, 2.0)
     house.wait(120.0)
     (asked,) = send_event(house, 2.0, dry_run=True, correlationId="d")
     assert (asked["status"], asked["reason_code"]) == ("failed", "nothing_to_shed")
     ack = send_event(house, 2.0)[0]  # it goes on with what the limit holds
     assert (ack["status"], ack["reason_code"]) == ("accepted", "nothing_to_shed")
     assert "feeds in as much as a limit allows" in ack["reason"]
-    live(house, 300.0)
+    live_under_export_limit(house, 300.0)
 
 
 def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
@@ -184,16 +148,16 @@ def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
     draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -5.0, "battery1": 0.0}
     house = FlexibleHouse(panel, draws, {})
     house.wait(120.0)
-    send_limit(house, 1.0)
-    live(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    send_export_limit(house, 1.0)
+    live_under_export_limit(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.drawn_kw("battery1") > 2.0
     assert house.limits["pv"] == 100.0
     house.demand_kw["pv"] = -10.0  # more than the battery takes
-    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.limits["pv"] < 100.0
     house.soc_percent["battery1"] = 99.5
     house.wait(60.0)
-    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.drawn_kw("battery1") == 0.0, "it is full"
     assert ("comfort.guard", "battery1") in house.alerts
     assert any(a.get("reason_code") == "soc_full" for a in house.acks)
@@ -205,9 +169,9 @@ def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
 
 def test_an_inverter_behind_a_contactor_is_switched_off_as_the_last_resort() -> None:
     pv = replace(switch("pv", 50.0), generates=True)
-    house = sunny(pv, switch("oven", 40.0), switch("heater", 30.0))
-    send_limit(house)
-    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny_house(pv, switch("oven", 40.0), switch("heater", 30.0))
+    send_export_limit(house)
+    live_under_export_limit(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.opened() == {"pv"}
     house.send("cancel", event_id="export", correlationId="c")
     house.wait(30.0)
@@ -216,9 +180,9 @@ def test_an_inverter_behind_a_contactor_is_switched_off_as_the_last_resort() -> 
 
 def test_an_inverter_that_does_not_follow_is_not_told_the_same_with_each_reading() -> None:
     """Its register holds the limit, and it goes on as before: said, and left at that."""
-    house = sunny()
+    house = sunny_house()
     house.drawn_kw = lambda name: house.demand_kw[name]  # type: ignore[method-assign]
-    send_limit(house)
+    send_export_limit(house)
     house.wait(1_200.0)
     assert house.limits["pv"] < 100.0
     assert len([w for w in house.written if w.circuit_id == "pv"]) <= 3
@@ -228,9 +192,9 @@ def test_an_inverter_that_does_not_follow_is_not_told_the_same_with_each_reading
 
 def test_what_cannot_be_kept_is_said_while_it_lasts() -> None:
     other = switch("other", 50.0)  # generates too, and nobody can tell it to do less
-    house = sunny(inverter(), other, switch("oven", 40.0), other=-4.0)
+    house = sunny_house(inverter(), other, switch("oven", 40.0), other=-4.0)
     house.wait(60.0)
-    send_limit(house, 1.0)
+    send_export_limit(house, 1.0)
     told = [a for a in house.acks if a.get("reason_code") == "limit_not_kept"]
     assert told
     assert "feeds in" in told[0]["reason"]
@@ -250,36 +214,36 @@ def test_it_is_refused_only_where_no_circuit_can_feed_in_less() -> None:
         (limit("ev1", 50.0), thermostat("rtu1")),
     ):
         house = House(panel_of(*circuits), dict.fromkeys([c.id for c in circuits], 1.0))
-        (ack,) = send_limit(house)
+        (ack,) = send_export_limit(house)
         assert (ack["status"], ack["reason_code"]) == ("rejected", "not_supported")
         assert "export_kw" in ack["reason"]
         assert house.journal == {}
     for circuits in ((inverter(),), (replace(switch("pv", 50.0), generates=True),), (battery(),)):
         house = House(panel_of(*circuits), dict.fromkeys([c.id for c in circuits], 0.0))
         house.limits.setdefault("battery1", 0.0)
-        assert send_limit(house)[0]["status"] == "accepted"
+        assert send_export_limit(house)[0]["status"] == "accepted"
 
 
 def test_an_inverter_is_never_shed_and_never_reduced_for_more_load() -> None:
     """At night it draws a little; and its energy is not thrown away to draw more from the grid."""
-    house = sunny(pv=0.05)
+    house = sunny_house(pv=0.05)
     send_event(house, 3.05)
     assert house.limits["pv"] == 100.0
-    house = sunny()
+    house = sunny_house()
     (ack,) = house.send("loadUp", raise_kw=3.0, correlationId="u", event_id="up")
     assert ack["reason_code"] == "nothing_to_raise"
 
 
 @pytest.mark.parametrize("work_was_done", [False, True])
 def test_a_restart_goes_on_with_it(work_was_done: bool) -> None:
-    house = sunny()
+    house = sunny_house()
     before = house.setting
     house.hold = True
-    send_limit(house)
+    send_export_limit(house)
     house.work(1)
     house.hold = False
     house.restart(work_was_done=work_was_done)
-    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    live_under_export_limit(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
     house.send("restore", correlationId="r")
     house.wait(30.0)
     assert house.setting == before
@@ -288,15 +252,15 @@ def test_a_restart_goes_on_with_it(work_was_done: bool) -> None:
 def test_without_its_sender_the_failsafe_is_of_what_is_fed_in() -> None:
     """EEBus LPP has a failsafe limit of production; one that limits both directions has its
     failsafe for what is drawn, and keeps the other."""
-    house = sunny()
-    send_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0)
+    house = sunny_house()
+    send_export_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0)
     house.wait(70.0)
     assert ("limit.failsafe", "export") in house.alerts
-    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
-    send_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0, correlationId="x2")
+    live_under_export_limit(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    send_export_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0, correlationId="x2")
     assert house.last("adjusted")["reason_code"] == "failsafe_left"
-    house = sunny()
-    send_limit(house, 2.0, import_kw=9.0, failsafe_kw=4.0, heartbeat_sec=60.0)
+    house = sunny_house()
+    send_export_limit(house, 2.0, import_kw=9.0, failsafe_kw=4.0, heartbeat_sec=60.0)
     house.wait(300.0)
     event = house.engine.running
     assert event is not None
@@ -304,8 +268,8 @@ def test_without_its_sender_the_failsafe_is_of_what_is_fed_in() -> None:
 
 
 def test_a_dry_run_says_what_it_would_come_to() -> None:
-    house = sunny()
-    (ack,) = send_limit(house, dry_run=True)
+    house = sunny_house()
+    (ack,) = send_export_limit(house, dry_run=True)
     assert (ack["status"], ack["dry_run"], ack["export_kw"]) == ("success", True, 2.0)
     assert [c["id"] for c in ack["circuits_curtailed"]] == ["pv"]
     assert (house.written, house.journal) == ([], {})
@@ -318,151 +282,16 @@ def test_thermostats_are_too_slow_for_it() -> None:
     house = FlexibleHouse(shop_panel(*units), draws, {})
     house.raised_kw = {"rtu1": 2.0}
     house.wait(60.0)
-    send_limit(house, 1.0)
-    live(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    send_export_limit(house, 1.0)
+    live_under_export_limit(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.moved() == {}
     house.send("cancel", event_id="export", correlationId="c")
     house.wait(400.0)
     house.send("loadUp", raise_kw=1.5, duration_sec=1_200.0, correlationId="u", event_id="up")
     assert house.moved()
-    send_limit(house, 1.0, event_id="later", correlationId="x2")
+    send_export_limit(house, 1.0, event_id="later", correlationId="x2")
     writes = len(house.written)
-    live(house, 1_000.0, 1.0, since_sec=60.0 + 2.0 * SLOWEST_SEC)  # what is under way comes first
+    live_under_export_limit(
+        house, 1_000.0, 1.0, since_sec=60.0 + 2.0 * SLOWEST_SEC
+    )  # what is under way comes first
     assert len(house.written) - writes <= 12, "the two do not undo each other's work"
-
-
-# ---- beside events, and after them ---------------------------------------------------------------
-
-
-def home(*more: PanelCircuit, **draws_kw: float) -> FlexibleHouse:
-    """With a battery and an inverter in full sun."""
-    circuits = (battery(control=storage(capacity_kwh=40.0), priority=2), inverter(), *more)
-    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -8.0, "battery1": 0.0}
-    house = FlexibleHouse(shop_panel(*circuits), {**draws, **draws_kw}, {})
-    house.wait(120.0)
-    return house
-
-
-def more_load(house: House, raise_kw: float, **fields: object) -> list:
-    known = {"correlationId": "u", "event_id": "up", "duration_sec": 900.0}
-    return house.send("loadUp", raise_kw=raise_kw, **{**known, **fields})
-
-
-def test_an_inverter_held_back_by_a_limit_is_no_rise_of_another_event() -> None:
-    """How much the sun would give is not measured, and its energy is not what was asked for."""
-    house = sunny()
-    send_limit(house)
-    live(house, 400.0, since_sec=60.0 + SLOWEST_SEC)
-    ack = more_load(house, 3.0)[0]  # it goes on with what the limit holds
-    assert (ack["status"], ack["reason_code"]) == ("accepted", "nothing_to_raise")
-    assert (ack["actual_raise_kw"], ack["circuits_curtailed"]) == (0.0, [])
-    assert house.limits["pv"] < 100.0, "the limit has it all the same"
-    live(house, 300.0)
-    house = home(thermostat("rtu1"), rtu1=3.0, pv=-12.0)  # its limits of load are used up
-    house.raised_kw = {"rtu1": 2.0}
-    house.soc_percent["battery1"] = 99.9
-    send_limit(house)
-    live(house, 400.0, since_sec=60.0 + SLOWEST_SEC)
-    before_kw, allowed = house.power_kw, house.limits["pv"]
-    ack = more_load(house, 2.0)[0]
-    assert (ack["status"], ack["actual_raise_kw"]) == ("accepted", pytest.approx(2.0))
-    assert [c["id"] for c in ack["circuits_curtailed"]] == ["rtu1"]
-    assert ack["baseline_kw"] == pytest.approx(before_kw, abs=0.15)
-    live(house, 600.0)
-    assert house.power_kw - before_kw == pytest.approx(2.0, abs=0.15)
-    assert house.limits["pv"] == allowed, "let go, it would take the rise away again"
-    live(house, 600.0, since_sec=60.0 + SLOWEST_SEC)
-    summary = house.last("completed")["summary"]
-    assert summary["achieved_shed_kw"] < -0.5, "so long as the unit takes to follow, it is less"
-    assert house.moved() == {}
-    house.send("cancel", event_id="export", correlationId="c")
-    house.wait(60.0)
-    assert house.limits["pv"] == 100.0
-
-
-@pytest.mark.long
-def test_a_limit_that_is_over_holds_nothing_of_another_event() -> None:
-    """It is given back then, and what the other has asked for stays."""
-    for op in ("limit", "event", "loadUp"):
-        house = home(thermostat("rtu1"), rtu1=1.0, pv=-10.0)
-        house.raised_kw = {"rtu1": 2.0}
-        send_limit(house, 1.0)
-        live(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
-        assert (house.remote["battery1"], house.limits["pv"] < 100.0) == (True, True)
-        asked = {"event_id": "other", "correlationId": "o"}
-        if op == "limit":
-            house.send("limit", import_kw=15.0, **asked)
-        elif op == "event":
-            send_event(house, 0.3, duration_sec=2_400.0, **asked)
-        else:
-            more_load(house, 2.0, **{**asked, "duration_sec": 2_400.0})
-        house.wait(60.0)
-        house.send("cancel", event_id="export", correlationId="c")
-        house.wait(600.0)
-        assert house.limits["pv"] == 100.0, op
-        assert house.remote["battery1"] is (op == "loadUp"), "it counts for that"
-        if op == "limit":
-            house.send("cancel", event_id="other", correlationId="c2")
-        if op == "loadUp":
-            assert house.last("adjusted")["reason_code"] == "not_needed"
-        house.wait(2_400.0)
-        assert (house.remote["battery1"], house.moved()) == (False, {}), op
-        assert house.limits["pv"] == 100.0
-
-
-@pytest.mark.long
-def test_an_event_that_is_over_leaves_nothing_with_a_limit_that_does_not_need_it() -> None:
-    """A limit that rules until further notice takes the circuits over, and gives them back at once;
-    a compressor after its minimum off time."""
-    rests = replace(switch("cold", 20.0, priority=5), endurance=EndurancePolicy(min_off_sec=250.0))
-    charger = limit("ev1", 50.0, priority=4)
-    more = {"export_kw": 5.0}, {"import_kw": 30.0}, {"import_kw": 30.0, "export_kw": 5.0}
-    for asked in more:
-        for op in ("event", "loadUp"):
-            house = home(thermostat("rtu1"), rests, charger, pv=0.0, rtu1=3.0, cold=1.5, ev1=9.0)
-            house.raised_kw, house.effects_kw = {"rtu1": 2.0}, {"rtu1": 2.0}
-            house.limits["ev1"] = 50.0
-            house.wait(120.0)
-            before = house.setting
-            house.send("limit", event_id="limit", correlationId="l", **asked)
-            if op == "event":
-                send_event(house, 13.0, duration_sec=300.0)
-                house.wait(60.0)
-                assert not house.closed["cold"]
-            else:
-                more_load(house, 9.0, duration_sec=300.0)
-            assert house.setting != before
-            house.send("cancel", event_id="up" if op == "loadUp" else "e1", correlationId="c")
-            house.wait(60.0)
-            assert house.statuses().count("completed") == 1
-            assert house.opened() == ({"cold"} if op == "event" else set()), (op, asked)
-            house.wait(600.0)
-            assert house.setting == before, (op, asked)
-            assert not house.remote["battery1"]
-            assert house.engine.running is not None, "the limit rules on"
-            assert not house.engine.holds
-
-
-def test_a_load_up_that_asks_for_more_than_the_limit_needs_is_not_held_to_that() -> None:
-    """What it may use, such as thermostats, a limit of what is fed in may not."""
-    house = home(thermostat("rtu1"), rtu1=1.0, pv=-6.0)
-    send_limit(house, 1.0)
-    up = Event("up", replace(request_of(house), kind=EventRequestKind.LOAD_UP, raise_kw=4.0))
-    up.measure_against(EventBaseline(-3.0, -3.0, "test"))
-    for held_kw, missing_kw, is_export in (
-        (0.0, -4.0, False),
-        (-2.0, -2.0, False),
-        (-3.5, None, True),
-    ):
-        target = ShedTarget.of(up, house.engine.site, -2.0, held_kw, house.now)
-        assert target.is_export is is_export
-        if missing_kw is not None:
-            assert target.missing_kw == missing_kw
-        else:
-            assert -1.5 < target.missing_kw <= -1.0
-
-
-def request_of(house: House) -> EventRequest:
-    event = house.engine.running
-    assert event is not None
-    return event.request

@@ -142,3 +142,25 @@ def test_a_hand_after_a_release_that_failed_whole_is_a_hand() -> None:
     house.dead = set()
     house.wait(3600.0)
     assert (house.registers["mode"], house.registers["command_w"]) == (4, 1000), "it is theirs"
+
+
+# ---- a charger that someone paused ---------------------------------------------------------------
+
+
+def test_a_charger_that_its_owner_paused_is_not_started_by_a_load_up() -> None:
+    """It is switched off by a person; what its register holds beside that is theirs as well."""
+    house = home(pause=1, soc=100.0)
+    house.send("loadUp", event_id="u", correlationId="u", raise_kw=2.0, duration_sec=120)
+    house.wait(600.0)
+    assert own(house) == BEFORE | {"pause": 1}
+    assert house.written == []
+    assert house.statuses("u")[-1] == "failed"
+
+
+def test_a_charger_that_was_turned_down_is_raised_and_is_what_it_was() -> None:
+    house = home(amps=8, soc=100.0)
+    house.send("loadUp", event_id="u", correlationId="u", raise_kw=1.5, duration_sec=120)
+    house.wait(60.0)
+    assert house.registers["amps"] == 14
+    house.wait(600.0)
+    assert own(house) == BEFORE | {"amps": 8}
