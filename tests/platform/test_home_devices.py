@@ -91,6 +91,25 @@ HYBRID = {
 }
 """As its folder's README has it: 1 percent of WChaMax, 5,000 W, is 0.05 kW."""
 SCALES = {"watts_raw": "watts_scale", "charge_rate_raw": "rate_scale", "soc_raw": "soc_scale"}
+ROOF = {
+    "id": "pv1",
+    "name": "Roof",
+    "type": "solar",
+    "breaker_amps": 50,
+    "generates": True,
+    "control": "limit",
+    "device": INVERTER,
+    "power_point": "watts_raw",
+    "power_scale": -0.001,
+    "limit_point": "most_raw",
+    "limit_full_scale_kw": 10,
+}
+MOST_REGISTERS = [
+    "most_raw,most_raw,percent x 10^most_scale,,>H,TRUE,40232,,,model 123 WMaxLimPct",
+    "most_enabled,most_enabled,state,0-1,>H,TRUE,40236,,,model 123 WMaxLim_Ena",
+    "most_scale,most_scale,exponent,,>h,TRUE,40250,,,model 123 WMaxLimPct_SF",
+]
+"""Of model 123, by which a site lets it feed in less; not every one may be told."""
 CAR_KW = 11.04
 
 
@@ -107,7 +126,8 @@ def equipment(whole_site: Site) -> Iterator[SimulatedPanelControl]:
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
         for device, unit in units.items():
             name = device.rpartition("/")[2]
-            registry = (FRONIUS / "registry.csv").read_text()
+            known = (FRONIUS / "registry.csv").read_text().rstrip("\n")
+            registry = "\n".join([known, *MOST_REGISTERS]) + "\n"
             if device in REGISTRIES:
                 registry = "\n".join([HEAD, *REGISTRIES[device]]) + "\n"
             whole_site.store(DRIVER, f"{name}.csv", registry, "csv")
@@ -146,8 +166,25 @@ def hybrid_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[Simula
     yield from moved(site, equipment, circuits=[HYBRID, CIRCUITS[1]], quirks=quirks)
 
 
+@pytest.fixture
+def sunny_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
+    """The inverter alone, with 8 kW of sun on its roof; its limit counts in hundredths."""
+    equipment.change(INVERTER_UNIT, "roof_kw", 8.0)
+    equipment.change(INVERTER_UNIT, "power_scale", 1)
+    site.rpc(DRIVER, "set_point", INVERTER, "most_enabled", 1)
+    quirks = [
+        {
+            "device": INVERTER,
+            "scale_points": {"watts_raw": "watts_scale", "most_raw": "most_scale"},
+        }
+    ]
+    panel = {"device": INVERTER, "amperage": 63, "voltage": 230}
+    yield from moved(site, equipment, -8.0, panel=panel, circuits=[ROOF], quirks=quirks)
+    equipment.change(INVERTER_UNIT, "roof_kw", 0.0)
+
+
 def moved(
-    site: Site, equipment: SimulatedPanelControl, **blocks: object
+    site: Site, equipment: SimulatedPanelControl, power_kw: float = CAR_KW, **blocks: object
 ) -> Iterator[SimulatedPanelControl]:
     panel = {"device": CHARGER, "amperage": 63, "voltage": 230}
     config = {**site.config, "panel": panel, "leases": [], **blocks}
@@ -155,10 +192,10 @@ def moved(
 
     def reads_it() -> bool:
         status = site.status()
-        is_car = status["power_kw"] == pytest.approx(CAR_KW, abs=0.01)
-        return status["quality"] == "good" and is_car
+        is_it = status["power_kw"] == pytest.approx(power_kw, abs=0.01)
+        return status["quality"] == "good" and is_it
 
-    wait_for(reads_it, "the agent reads battery and charger", 60.0)
+    wait_for(reads_it, "the agent reads the home", 60.0)
     yield equipment
     site.cloud.command("restore")
     site.store(VEN, "config", site.config)
@@ -257,3 +294,30 @@ def test_a_charger_on_one_phase_is_limited_by_what_one_phase_draws(
         assert (charger["allowed"], charger["most_amps"], charger["refused_count"]) == (True, 16, 0)
     finally:
         site.rpc(DRIVER, "set_point", CHARGER, "phases", 3)
+
+
+def test_an_inverter_feeds_in_less_by_a_limit_register_with_a_scale_factor(
+    site: Site, sunny_home: SimulatedPanelControl, attempt: int
+) -> None:
+    """WMaxLimPct counts in hundredths of a percent: 19 % are written as 1900, and read back so."""
+
+    def inverter() -> tuple[float, float]:
+        state = sunny_home.state(INVERTER_UNIT)
+        return state["most_percent"], state["power_kw"]
+
+    assert inverter() == (100.0, -8.0)
+    event_id = site.event_id()
+    ack = site.cloud.command("limit", event_id=event_id, export_kw=2.0, window_sec=5)
+    assert (ack["status"], ack["export_kw"]) == ("accepted", 2.0), ack
+    assert inverter()[1] >= -2.0, "as soon as it is acked"
+    wait_for(
+        lambda: inverter() == (pytest.approx(19.0), pytest.approx(-1.9)),
+        "what is allowed is fed in, once the mean has forgotten what was before",
+    )
+    telemetry = site.cloud.telemetry(
+        lambda message: message["usedPowerKw"] == pytest.approx(-1.9, abs=0.01)
+    )
+    assert telemetry["exportLimitKw"] == 2.0
+    ended = site.cloud.command("cancel", event_id=event_id)
+    assert ended["status"] == "success", ended
+    assert inverter() == (100.0, -8.0), "its own limit again"
