@@ -1,7 +1,8 @@
 """Whether what a guard reads is believed: a sensor that is stuck reads a value for ever.
 
 A zone's temperature that has not moved for hours, and a battery's charge that does not fall while
-it discharges, count as not read: what is guarded by them goes back, and is not shed.
+it discharges, count as not read: what is guarded by them goes back, and is not shed. A charge that
+is read seldom is carried on by what the battery gave and took since.
 Times epoch seconds, power kW.
 """
 
@@ -30,6 +31,11 @@ class _Unmoved:
     since_ts: float
     last_ts: float
     discharged_kwh: float = 0.0
+    """Until it was read last."""
+    read_ts: float | None = None
+    """When a charge was read last: readings of the panel repeat it until it is read again."""
+    stored_kwh: float = 0.0
+    """What a battery took since, at its meter; negative: gave."""
 
     def read_again(self, value: float, now: float, gap_limit_sec: float) -> _Unmoved:
         """What it did while it was not read is not known."""
@@ -71,11 +77,17 @@ class GuardHistory:
     ) -> None:
         before = self._charges.get(circuit.id) or _Unmoved(soc_percent, now, now)
         known = before.read_again(soc_percent, now, gap_limit_sec)
+        is_read_anew = read.soc_ts is None or read.soc_ts != before.read_ts
+        stored_kwh = 0.0
         if known.since_ts < now:
             hours = (now - before.last_ts) / 3600.0
-            discharged_kwh = max(0.0, -(read.power_kw or 0.0)) * hours
-            known = replace(known, discharged_kwh=before.discharged_kwh + discharged_kwh)
-        self._charges[circuit.id] = known
+            stored_kwh = before.stored_kwh + (read.power_kw or 0.0) * hours
+        if is_read_anew and known.since_ts < now:
+            discharged_kwh = before.discharged_kwh + max(0.0, -stored_kwh)
+            known = replace(known, discharged_kwh=discharged_kwh)
+        if is_read_anew:
+            stored_kwh = 0.0
+        self._charges[circuit.id] = replace(known, read_ts=read.soc_ts, stored_kwh=stored_kwh)
 
     def believed(self, panel: Panel, reading: PanelReading, now: float) -> PanelReading:
         """`reading` without what is not believed."""
@@ -87,9 +99,20 @@ class GuardHistory:
                 read = replace(read, guard=None, guard_unmoved_sec=unmoved_sec)
             if self._is_charge_frozen(circuit) and read.soc_percent is not None:
                 read = replace(read, soc_percent=None)
+            read = self._carried_on(circuit, read)
             if read is not reading.circuit(circuit.id):
                 changed[circuit.id] = read
         return replace(reading, circuits={**reading.circuits, **changed}) if changed else reading
+
+    def _carried_on(self, circuit: PanelCircuit, read: PanelCircuitReading) -> PanelCircuitReading:
+        """With the charge as it is by now, if it was read a while ago."""
+        known, storage = self._charges.get(circuit.id), circuit.storage
+        if known is None or storage is None or read.soc_percent is None:
+            return read
+        if read.soc_ts is None or read.soc_ts != known.read_ts or not known.stored_kwh:
+            return read
+        percent = read.soc_percent + storage.gained_percent(known.stored_kwh)
+        return replace(read, soc_percent=min(100.0, max(0.0, percent)))
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
@@ -147,6 +170,11 @@ class GuardHistory:
 
 def _shifted(known: Mapping[str, _Unmoved], step_sec: float) -> dict[str, _Unmoved]:
     return {
-        name: replace(each, since_ts=each.since_ts + step_sec, last_ts=each.last_ts + step_sec)
+        name: replace(
+            each,
+            since_ts=each.since_ts + step_sec,
+            last_ts=each.last_ts + step_sec,
+            read_ts=None if each.read_ts is None else each.read_ts + step_sec,
+        )
         for name, each in known.items()
     }

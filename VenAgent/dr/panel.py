@@ -230,6 +230,8 @@ class PanelCircuitReading:
     """For how long that has not been read, if that is too long; `guard` is None then."""
     soc_percent: float | None = None
     """State of charge."""
+    soc_ts: float | None = field(default=None, compare=False)
+    """When that was read (epoch s), which may be long ago; None: with all the rest."""
     soc_silent_sec: float | None = None
     """For how long that has not been read, if that is too long; it is None then."""
     is_paused: bool = False

@@ -65,6 +65,11 @@ class StorageControl:
         """Half of the loss comes with charging, half with discharging."""
         return math.sqrt(self.round_trip_efficiency)
 
+    def gained_percent(self, energy_kwh: float) -> float:
+        """By how much its charge rises when it takes so much at its meter; negative: gives."""
+        one_way = self._one_way if energy_kwh > 0.0 else 1.0 / self._one_way
+        return 100.0 * energy_kwh * one_way / self.capacity_kwh
+
     @property
     def margin_percent(self) -> float:
         """What it may lose of its charge until it has stopped."""

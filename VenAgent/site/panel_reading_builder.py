@@ -116,6 +116,7 @@ class PanelReadingBuilder:
             soc_percent=number_without_quirk(
                 used.value(config.soc_device_of(circuit), circuit.soc_point)
             ),
+            soc_ts=used.time(config.soc_device_of(circuit), circuit.soc_point),
             soc_silent_sec=used.silent_sec(config.soc_device_of(circuit), circuit.soc_point),
             phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
             is_commanded=is_commanded,
@@ -236,6 +237,10 @@ class _UsedPoints:
             return None
         self.times[device, name] = point.ts
         return point.value
+
+    def time(self, device: str, name: str | None) -> float | None:
+        """When a point that was taken was read."""
+        return None if name is None else self.times.get((device, name))
 
     def silent_sec(self, device: str, name: str | None) -> float | None:
         """Of a point that is too old, how old its value is."""

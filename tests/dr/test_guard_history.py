@@ -16,6 +16,8 @@ from tests.dr.flexible_house import (
     zone_guard,
 )
 from tests.dr.house import send_event
+from tests.support.each_case import each_case
+from VenAgent.dr.panel import PanelCircuitReading
 
 FROZEN_SEC = 3_600.0
 FILLED = {"range1": 2.4, "outlets1": 1.2, "fridge1": 0.2}
@@ -156,3 +158,53 @@ def test_a_charge_that_jumps_to_0_and_back_switches_no_battery_to_and_fro() -> N
         writes += sum(w.circuit_id == "battery1" for w in house.written[before:])
     assert writes <= 2 * 3_600.0 / 300.0
     assert house.lowest_soc["battery1"] >= 20.0
+
+
+class SeldomChargeHouse(FlexibleHouse):
+    """A battery of 10 kWh whose charge comes each `each_sec`, and not below `silent_below`."""
+
+    def __init__(self, each_sec: float, silent_below: float = 0.0) -> None:
+        control = storage(capacity_kwh=10.0)
+        panel = shop_panel(battery(control=control))
+        super().__init__(panel, {**FILLED, "range1": 6.0, "battery1": 0.0}, {})
+        self.each_sec, self.silent_below = each_sec, silent_below
+        self.report_sec = 10.0
+        self.stuck_at: float | None = None
+        self._told = (self.now, 100.0)
+
+    def _read_circuit(self, circuit_id: str, power_kw: float) -> PanelCircuitReading:
+        read = super()._read_circuit(circuit_id, power_kw)
+        if circuit_id != "battery1":
+            return read
+        is_heard = self.soc_percent["battery1"] >= self.silent_below
+        if self.now - self._told[0] >= self.each_sec and is_heard:
+            charge = self.soc_percent["battery1"] if self.stuck_at is None else self.stuck_at
+            self._told = (self.now, charge)
+        return replace(read, soc_percent=self._told[1], soc_ts=self._told[0])
+
+
+@each_case("each_sec", [60.0, 300.0, 900.0])
+@each_case("silent_below", [0.0, 25.0])
+def test_a_charge_that_is_read_seldom_is_carried_on_by_what_was_discharged(
+    each_sec: float, silent_below: float
+) -> None:
+    """5 kW take an eighth of the battery in a quarter of an hour: its reserve is kept all the
+    same, and what is read seldom is not taken for stuck."""
+    house = SeldomChargeHouse(each_sec, silent_below)
+    house.soc_percent["battery1"] = 44.0
+    house.wait(each_sec + 60.0)
+    house.send("limit", event_id="L", correlationId="1", import_kw=3.5)
+    house.wait(2.0 * 3_600.0)
+    assert 20.0 <= house.lowest_soc["battery1"] < 23.0
+    assert ("guard.frozen", "battery1") not in house.alerts
+
+
+def test_a_charge_that_is_read_seldom_and_does_not_fall_is_stuck() -> None:
+    house = SeldomChargeHouse(300.0)
+    house.soc_percent["battery1"] = house.stuck_at = 80.0
+    house.wait(360.0)
+    house.send("limit", event_id="L", correlationId="1", import_kw=3.5)
+    house.wait(900.0)
+    assert ("guard.frozen", "battery1") in house.alerts
+    assert house.soc_percent["battery1"] > 65.0
+    assert not house.remote["battery1"]
