@@ -162,7 +162,7 @@ browser() {
   HOME=$scratch/w TMPDIR=$scratch/w PYTHONPATH=$PWD \
     VENAGENT_SCREENSHOTS=$VENAGENT_ROOT/tests/browser/results \
     CHROMIUM=$(command -v chromium) VENAGENT_GEVENT_PYTHON=$TEST_PLATFORM_VENV/bin/python \
-    "$(tools_python)" -m pytest -p no:cacheprovider tests/browser \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/browser \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 

@@ -114,10 +114,13 @@ def _page_state(event: Event) -> str:
 
 
 def _origin(event: Event) -> str:
-    """Who sent it, as far as its ids tell: `page`, `operator` (the backend's), or `cloud`."""
+    """Who sent it: `page`, `site` (RPC), and as far as its ids tell `operator` (the backend's), or
+    `cloud`."""
     correlation_id = event.request.correlation_id or ""
     if correlation_id.startswith("page-") or event.event_id.startswith("page-"):
         return "page"
+    if event.request.from_site:
+        return "site"
     return "operator" if correlation_id.startswith("evt-") else "cloud"
 
 

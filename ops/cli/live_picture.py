@@ -1,4 +1,5 @@
-"""`watch`: the page on a terminal. What the VEN sends is shown as it comes; nothing is asked.
+"""`watch`: the page on a terminal. What the VEN sends is shown as it comes; it is asked once, at
+the start, for the event that runs already.
 
 `LivePicture` is fed with messages and drawn at any moment: it is the same whatever the terminal.
 """
@@ -23,6 +24,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft
 from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.event_words import event_words
@@ -54,6 +56,8 @@ class LivePicture:
     in_failsafe: frozenset[str] = frozenset()
     """The limits whose sender is not heard, also beside another event."""
     said: list[str] = field(default_factory=list)
+    asked: str | None = None
+    """The correlation id of our own question."""
 
     def take(self, topics: Topics, topic: str, message: Mapping[str, Any], now: float) -> None:
         """A message; one of another VEN on the topic of all is passed over."""
@@ -71,6 +75,9 @@ class LivePicture:
             self._say(message.get("ts"), f"{message.get('severity')}: {message.get('message')}")
 
     def _ack(self, ack: Mapping[str, Any]) -> None:
+        if self.asked is not None and ack.get("correlationId") == self.asked:
+            self._begun_before((ack.get("data") or {}).get("active_event"))
+            return
         if ack.get("event_id") and "end_ts" in ack and not ack.get("dry_run"):
             over = ack.get("status") in OVER_STATUSES
             self.event = {} if over else ack
@@ -85,6 +92,15 @@ class LivePicture:
         if ack.get("reason"):
             parts.append(str(ack["reason"]))
         self._say(ack.get("ts"), "  ".join(filter(None, parts)))
+
+    def _begun_before(self, event: Any) -> None:
+        """The event of our question's answer: its acks were sent before we listened."""
+        if isinstance(event, Mapping) and not self.event:
+            circuits = [each for each in event.get("circuits") or [] if isinstance(each, Mapping)]
+            shed = [{"id": each.get("circuit_id")} for each in circuits]
+            self.event = {**event, "circuits_curtailed": shed}
+            if event.get("failsafe"):
+                self.in_failsafe |= {str(event.get("event_id"))}
 
     def _say(self, ts: Any, text: str) -> None:
         self.said = [*self.said, f"{terminal_clock_text(ts)}  {text}"][-LINES_KEPT:]
@@ -269,6 +285,9 @@ def watch_live_picture(target: VenTarget, console: Console, for_sec: float | Non
 
     with OperatorMqttClient(target) as client:
         client.subscribe(topics.metering, topics.ack, topics.status, topics.alerts)
+        question = CommandSenderDraft(target.ven_id).of("get", what="status")
+        picture.asked = question["correlationId"]
+        client.publish(topics.command, question, ACK_WITHIN_SEC)
         with (
             _keys() as pressed,
             Live(drawn(), console=console, auto_refresh=False, screen=True) as live,

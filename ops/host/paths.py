@@ -130,7 +130,7 @@ class Paths:
     def platform_log(self) -> Path:
         """VOLTTRON's log, its agents' included; VOLTTRON rotates it."""
         if self.existing:
-            return self.existing / "volttron.log"
+            return _log_of(self.existing)
         return self.home / "log/volttron/volttron.log"
 
     def output_log(self, name: str) -> Path:
@@ -138,13 +138,31 @@ class Paths:
         return self.home / f"log/{name}.log"
 
 
+def _running_in(volttron_home: Path) -> tuple[str, list[str]]:
+    """The platform's process in /proc, and its command line; empty when it does not run."""
+    try:
+        process = f"/proc/{int((volttron_home / 'VOLTTRON_PID').read_text())}"
+        return process, Path(process, "cmdline").read_bytes().decode().split("\0")
+    except (OSError, ValueError):
+        return "", []
+
+
+def _log_of(volttron_home: Path) -> Path:
+    """The file that the platform was started with (`-l FILE`), else the usual one."""
+    process, command = _running_in(volttron_home)
+    for word, after in zip(command, [*command[1:], ""], strict=True):
+        name = after if word in ("-l", "--log") else word.removeprefix("--log=")
+        if word in ("-l", "--log") or name != word:
+            try:
+                return Path(process, "cwd").readlink() / Path(name).expanduser()
+            except OSError:  # another user's
+                return Path(name)
+    return volttron_home / "volttron.log"
+
+
 def _programs_of(volttron_home: Path) -> Path:
     """Where `vctl` of this VOLTTRON is: beside the program that runs, else on PATH."""
-    try:
-        pid = int((volttron_home / "VOLTTRON_PID").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    except (OSError, ValueError):
-        command = []
+    _, command = _running_in(volttron_home)
     for word in command[:2]:
         if (Path(word).parent / "vctl").is_file():
             return Path(word).parent

@@ -28,7 +28,14 @@ def test_a_limit_tells_what_is_allowed_and_what_else_is_in_force(fake: Fake, vis
     expect(row).to_contain_text("At most 14.0 kW")
     expect(row).to_contain_text("5.0 kW less")
     expect(row).not_to_contain_text("of 0.0 kW")
+    # Only its sender ends it; one that was asked for at the site is ended there.
+    end = page.locator("#restore")
+    expect(end).to_be_visible()
+    expect(end).to_be_disabled()
     picture(page, "failsafe")
+    fake.fault(asked_here=True)
+    expect(running).to_contain_text("From this site")
+    expect(end).to_be_enabled()
 
 
 def test_more_load_counts_upwards(fake: Fake, visit: Visit) -> None:

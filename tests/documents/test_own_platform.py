@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -75,3 +75,45 @@ def test_the_agent_reads_the_panel_and_is_connected(platform: Reader) -> None:
 
     assert wait_for_condition(lambda: "meter live" in context(), 60), context()
     assert "connected to" in context()
+
+
+def test_a_command_is_told_which_volttron_is_meant(platform: Reader) -> None:
+    """docs/operations.md: `--volttron-home PATH` to any command; docs/devices.md: a site's own."""
+    home = platform.environment["VOLTTRON_HOME"]
+    page = f"http://127.0.0.1:{platform.ports['WEB_PORT']}"
+
+    def ran(command: str, after: str = "") -> str:
+        door = f"env -u VOLTTRON_HOME ./scripts/ven_control.sh {command} --volttron-home {home}"
+        return " ".join(platform.run(door + after).split())
+
+    def post(path: str, body: str) -> None:
+        token = '$(curl -s PAGE/api/session | sed \'s/.*csrf_token":"//; s/".*//\')'
+        headers = f'-H "X-CSRF-Token: {token}" -H "Content-Type: application/json"'
+        platform.run(f"curl -sf {headers} -d '{body}' PAGE{path}".replace("PAGE", page))
+
+    site = platform.clone / "mysite"
+    site.mkdir()
+    (site / "devices.json").write_text('{"site/building/second": {"model": "simulated_panel"}}')
+    assert "devices/site/building/second" in ran("load-config mysite")
+    assert "devices/site/building/second" in ran("vctl config list platform.driver")
+    assert "devices/site/building/third" in ran(
+        "load-config simulated_panel --device site/building/third"
+    )
+    for device in ("second", "third"):
+        ran(f"vctl config delete platform.driver devices/site/building/{device}")
+    assert "venagent" in ran("logs --no-follow -n 200")
+
+    post("/api/opt-out", '{"reason": "guests", "duration_sec": 3600}')
+    assert "takes part in no events, until" in ran("status", " || true")
+    assert "takes part: in no events, until" in ran("doctor", " || true")
+    assert "ended with 1" in _refused(lambda: ran("send-event --shed-kw 1"))
+    assert "the site takes part in no events, until" in ran("events")
+    post("/api/opt-in", "{}")
+    assert "the site takes part in no events" not in ran("events")
+
+
+def _refused(run: Callable[[], str]) -> str:
+    """What a command that fails said."""
+    with pytest.raises(AssertionError) as failure:
+        run()
+    return " ".join(str(failure.value).split())

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.builders import parse
 from tests.dr.builders import TOTAL_KW, VEN_ID, panel_of, switch
 from tests.dr.house import House
 from VenAgent.cloud.link_state import LinkPhase, LinkState
@@ -316,6 +317,17 @@ def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> 
     assert events["failed"]["state"] == "failed"
     assert events["failed"]["reason"]
     assert events["ended"]["circuits"]  # kept when it ends early
+
+
+def test_an_event_of_the_site_is_none_of_the_clouds(viewed: Viewed) -> None:
+    house = viewed.house
+    command = parse({"op": "limit", "import_kw": 20.0, "event_id": "asked here"})
+    house.do(house.engine.command(command, house.now, from_sender=False))
+    assert viewed.status()["event"]["origin"] == "site"
+    house.send("restore", event_id="asked here", correlationId="c1")
+    house.wait(60.0)
+    house.send("limit", import_kw=20.0, event_id="theirs", correlationId="c2")
+    assert viewed.status()["event"]["origin"] == "cloud"
 
 
 def test_an_event_in_full_has_its_circuits_and_acks(viewed: Viewed) -> None:

@@ -306,6 +306,16 @@ class FakeSite:
         self.scheduled = [{**self.event, "event_id": "grid", "import_kw": 30.0, "failsafe": False}]
 
     @property
+    def asked_here(self) -> bool:
+        return self.event is not None and self.event["origin"] == "site"
+
+    @asked_here.setter
+    def asked_here(self, here: bool) -> None:
+        """The event was asked for at the site, by RPC."""
+        assert self.event is not None
+        self.event["origin"] = "site" if here else "cloud"
+
+    @property
     def waiting(self) -> bool:
         return bool(self.scheduled)
 

@@ -7,7 +7,7 @@ const STATES = {
   restoring: 'Restoring…', completed: 'Completed', cancelled: 'Cancelled', rejected: 'Not carried out', failed: 'Not carried out',
 };
 
-const ORIGINS = { page: 'From this page', operator: 'From the operator', cloud: 'From the cloud' };
+const ORIGINS = { page: 'From this page', site: 'From this site', operator: 'From the operator', cloud: 'From the cloud' };
 
 export const eventOrigin = (event) => ORIGINS[event.origin] || 'From outside';
 

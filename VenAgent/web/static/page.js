@@ -144,7 +144,8 @@ function allow() {
   const may = mayChange && !lost;
   for (const id of ['restore', 'opt', 'shed-kw', 'minutes']) at(id).disabled = !may;
   if (status && status.event && status.event.state === 'restoring') at('restore').disabled = true;
-  if (status && status.event && status.event.kind === 'limit') at('restore').disabled = true; // only its sender ends it
+  // Only its sender ends a limit.
+  if (status && status.event && status.event.kind === 'limit' && status.event.origin !== 'site') at('restore').disabled = true;
   const out = status && status.opted_out;
   at('trigger').querySelector('button').disabled = !may || Boolean(out);
   if (circuits.may !== may) circuits.allow(may);

@@ -160,6 +160,24 @@ def test_failsafe_is_shown_until_it_is_left_or_its_limit_is_over(picture: LivePi
         assert "(failsafe)" not in drawn(picture)
 
 
+def test_an_event_that_ran_before_is_counted_down_too(picture: LivePicture) -> None:
+    picture.asked = "get-1"
+    event = {"event_id": "evt-1", "end_ts": NOW + 90, "circuits": [{"circuit_id": "heater1"}]}
+    answer = {"op": "get", "status": "success", "venId": "site-1", "ts": NOW}
+    answer |= {"correlationId": "get-1", "data": {"active_event": event}}
+    for first, second in ((TOPICS.metering, TOPICS.ack), (TOPICS.ack, TOPICS.metering)):
+        for topic in (first, second):
+            message = TELEMETRY if topic == TOPICS.metering else answer
+            picture.take(TOPICS, topic, message, NOW)
+        if first == TOPICS.metering:
+            assert "1:29 left" in line_with(drawn(picture), "event evt-1")
+            assert "off, shed" in line_with(drawn(picture), "Water Heater")
+    assert picture.said == [], "a question of our own is no news"
+    picture.take(TOPICS, TOPICS.ack, {**answer, "data": None}, NOW)
+    picture.take(TOPICS, TOPICS.ack, {**answer, "correlationId": "get-2"}, NOW)
+    assert "get" in picture.said[0]
+
+
 def test_another_vens_messages_are_passed_over(picture: LivePicture) -> None:
     picture.take(TOPICS, TOPICS.metering, {**TELEMETRY, "venId": "neighbour"}, NOW)
     assert "waiting" in drawn(picture)

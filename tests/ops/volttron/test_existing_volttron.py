@@ -265,6 +265,23 @@ def test_vctl_without_any_volttron_says_what_to_do(
     assert "--volttron-home" in " ".join(error.value.advice)
 
 
+@pytest.mark.parametrize("option", [["-l", "my.log"], ["--log=my.log"], ["--log", "DIR/my.log"]])
+def test_its_log_is_the_one_that_it_was_started_with(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    folder = theirs.parent
+    script = "import time; print(flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", script, *(o.replace("DIR", str(folder)) for o in option)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (theirs / "VOLTTRON_PID").write_text(f"{process.pid}")
+        monkeypatch.setenv("PATH", f"{folder / 'env/bin'}:{os.environ['PATH']}")
+        assert Paths.from_environment().platform_log == folder / "my.log"
+        process.kill()
+
+
 @pytest.mark.parametrize(
     ("of", "said"), [("broker", "is of what `start` runs"), ("platform", "-l ")]
 )
