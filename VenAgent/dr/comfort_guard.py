@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+COMFORT_UNIT = {"fahrenheit": 1.8, "ppm": 100.0, "percent": 5.0}
+"""What is worth as much as a degree Celsius, by unit."""
+
 
 @dataclass(frozen=True)
 class ComfortGuard:
@@ -25,6 +28,11 @@ class ComfortGuard:
     def comfort_reserve(self, value: float) -> float:
         """How far it is inside the nearer bound; negative past it."""
         return min(value - self.minimum, self.maximum - value)
+
+    def comfort_left(self, value: float) -> float:
+        """The same to compare guards of different units by: about what a degree Celsius is worth to
+        whoever is in the room."""
+        return self.comfort_reserve(value) / COMFORT_UNIT.get(self.unit, 1.0)
 
     def is_passed(self, value: float) -> bool:
         return self.comfort_reserve(value) < 0.0

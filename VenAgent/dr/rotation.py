@@ -33,7 +33,7 @@ def rotation_order(
     shed_ts = limits.last_shed_ts(circuit.id)
     if circuit.guard is None or value is None:
         return math.inf, shed_ts
-    return -circuit.guard.comfort_reserve(value), shed_ts
+    return -circuit.guard.comfort_left(value), shed_ts
 
 
 def rotation_most_comfortable(
@@ -42,11 +42,17 @@ def rotation_most_comfortable(
     limits: CyclingLimits,
     request_kw: float,
 ) -> list[CircuitSelectionCandidate]:
-    """Of each group that takes turns only as many as `request_kw` needs, by comfort left; all the
-    others of `available`."""
+    """Of each group that takes turns, and each priority in it, only as many as `request_kw` needs,
+    by comfort left; all the others of `available`. Which priority comes first is not decided
+    here."""
     chosen = [c for c in available if c.circuit.rotation is None]
-    for name in sorted({c.circuit.rotation.group for c in available if c.circuit.rotation}):
-        members = [c for c in available if c.circuit.rotation and c.circuit.rotation.group == name]
+    groups: dict[tuple[str, bool, int], list[CircuitSelectionCandidate]] = {}
+    for candidate in available:
+        circuit = candidate.circuit
+        if circuit.rotation is not None:
+            key = circuit.rotation.group, circuit.last_resort, circuit.priority
+            groups.setdefault(key, []).append(candidate)
+    for _, members in sorted(groups.items()):
         members.sort(key=lambda c: rotation_order(c.circuit, reading, limits))
         chosen += _enough(members, request_kw)
     return chosen
@@ -82,12 +88,26 @@ def rotation_turn_of(
                 panel, reading, exclude=unavailable, lasting_sec=event.end_ts - now
             )
             if c.circuit.rotation is not None and c.circuit.rotation.group == group
+            if not _is_more_important(c.circuit, panel.by_id[out.circuit_id])
         ]
-        others.sort(key=lambda c: rotation_order(c.circuit, reading, site.cycling_limits))
+        others.sort(key=lambda c: _turn_order(c.circuit, reading, site.cycling_limits))
         instead = _enough(others, out.shed_kw)
         if sum(c.max_shed_kw for c in instead) >= (1.0 - TOLERANCE) * out.shed_kw:
             return out, instead
     return None
+
+
+def _is_more_important(circuit: PanelCircuit, than: PanelCircuit) -> bool:
+    """No turn goes to it: it would be shed before others."""
+    return (circuit.last_resort, -circuit.priority) > (than.last_resort, -than.priority)
+
+
+def _turn_order(
+    circuit: PanelCircuit, reading: PanelReading, limits: CyclingLimits
+) -> tuple[bool, int, tuple[float, float]]:
+    """Comfort decides among units of one priority; of less important ones there may be enough."""
+    order = rotation_order(circuit, reading, limits)
+    return circuit.last_resort, -circuit.priority, order
 
 
 def rotation_relieved(event: Event, now: float) -> ShedCircuit | None:
@@ -132,7 +152,7 @@ def _turn_sec(circuit: PanelCircuit) -> float:
 
 def _comfort_left(panel: Panel, held: ShedCircuit, reading: PanelReading) -> float:
     guard, value = panel.by_id[held.circuit_id].guard, reading.circuit(held.circuit_id).guard
-    return 0.0 if guard is None or value is None else guard.comfort_reserve(value)
+    return 0.0 if guard is None or value is None else guard.comfort_left(value)
 
 
 def _enough(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.flexible_house import FlexibleHouse, cooling, thermostat, zone_guard
 from tests.dr.house import send_event
+from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import EndurancePolicy, RotationPolicy
@@ -243,3 +244,57 @@ def test_one_whose_successors_would_bring_too_little_stays() -> None:
         assert ("rtu1" in house.moved()) is not relieved, brings_kw
         assert ("rotation" in {each.get("reason_code") for each in house.acks}) is relieved
         assert ("rtu2" in house.moved()) is relieved
+
+
+def floors(**values_by_name: float) -> FlexibleHouse:
+    """Four units of one kind; the server room's is the most important, the office's next."""
+    priorities = {"sales": 5, "storage": 5, "office": 2, "server": 1}
+    turns = RotationPolicy("hvac", 900.0)
+    units = [
+        thermostat(
+            name, cooling(settle_sec=0.0), priority=priority, guard=zone_guard(), rotation=turns
+        )
+        for name, priority in priorities.items()
+    ]
+    house = FlexibleHouse(
+        Panel(amperage=400.0, voltage=240.0, circuits=tuple(units)),
+        dict.fromkeys(priorities, 4.0),
+        dict.fromkeys(priorities, 2.0),
+    )
+    house.lag_sec = 0.0
+    house.values |= values_by_name
+    house.wait(120.0)
+    return house
+
+
+@pytest.mark.long
+def test_turns_go_round_among_units_of_one_priority_however_comfortable_others_are() -> None:
+    house = floors(sales=24.0, storage=24.5, office=22.0, server=20.0)
+    send_event(house, 2.0, duration_sec=7_200.0)
+    seen = set()
+    for _ in range(700):
+        house.wait(10.0)
+        seen |= set(house.moved())
+    assert seen == {"sales", "storage"}
+
+
+def test_what_the_less_important_ones_cannot_give_is_asked_of_the_next_priority() -> None:
+    house = floors(sales=24.0, storage=24.5, office=22.0, server=20.0)
+    send_event(house, 6.0, duration_sec=900.0)
+    assert set(house.moved()) == {"sales", "storage", "office"}
+
+
+def test_a_turn_goes_to_no_more_important_unit_where_the_others_cannot_be_shed() -> None:
+    house = floors(sales=24.0, storage=25.9, office=22.0, server=20.0)
+    send_event(house, 2.0, duration_sec=7_200.0)
+    house.wait(3_600.0)
+    assert set(house.moved()) == {"sales"}
+
+
+def test_comfort_is_compared_across_units() -> None:
+    """150 ppm below the bound of the air are less than four degrees below that of the room."""
+    air = ComfortGuard(maximum=1_000.0, margin=50.0, unit="ppm")
+    room = ComfortGuard(maximum=26.0, margin=0.5, unit="celsius")
+    warm = ComfortGuard(maximum=78.8, margin=0.9, unit="fahrenheit")
+    assert air.comfort_left(850.0) < room.comfort_left(22.0)
+    assert room.comfort_left(22.0) == pytest.approx(warm.comfort_left(71.6))
