@@ -37,6 +37,7 @@ def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
         agreed,
         state.event_id.is_(None),
         state.last_seen >= now - _SURELY_LATER[0],
+        state.timestamp >= part.first_ack_at,
         part.first_ack_at < now - _SURELY_LATER[1],
     )
     told = state.shed_power_kw.is_not(None)

@@ -271,9 +271,12 @@ async def list_event_acks(
 ) -> Any:
     """The acks as VENs sent them, in the order they came."""
     place = decode_page_cursor(cursor, int)
-    statement = select(CommandAckRow.id, CommandAckRow.ven_id, CommandAckRow.raw_payload).where(
-        CommandAckRow.event_id == event_id
-    )
+    statement = select(
+        CommandAckRow.id,
+        CommandAckRow.ven_id,
+        CommandAckRow.timestamp,
+        CommandAckRow.raw_payload,
+    ).where(CommandAckRow.event_id == event_id)
     if place is not None:
         statement = statement.where(CommandAckRow.id > place[0])
     async with uses.database.engine.connect() as connection:
@@ -281,8 +284,10 @@ async def list_event_acks(
         rows = (await connection.execute(statement.order_by(CommandAckRow.id).limit(limit))).all()
     return {
         "event_id": event_id,
-        # A peer's ack may not say whose it is: its topic does.
-        "acks": [{**row.raw_payload, "venId": row.ven_id} for row in rows],
+        # A peer's ack may not say whose it is, or when it was in seconds: the store knows.
+        "acks": [
+            {**row.raw_payload, "venId": row.ven_id, "timestamp": row.timestamp} for row in rows
+        ],
         "next_cursor": encode_page_cursor(rows[-1].id) if len(rows) == limit else None,
     }
 

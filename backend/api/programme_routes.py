@@ -18,7 +18,10 @@ from backend.api.programme_responses import ProgrammeResponse
 from backend.api.request_bodies import ProgrammeBody
 from backend.api.request_fields import ProgrammeId, invalid_request_field
 from backend.dispatch.dispatch_wake import send_dispatch_wake
-from backend.dispatch.programme_schedule import next_programme_start
+from backend.dispatch.programme_schedule import (
+    next_programme_start,
+    withdraw_planned_programme_events,
+)
 from backend.dispatch.ven_selection import (
     VenSelectionUnknown,
     with_selected_groups,
@@ -79,10 +82,14 @@ async def post_programme(uses: Uses, actor: Operator, body: ProgrammeBody) -> An
 async def put_programme(
     uses: Uses, actor: Operator, programme_id: ProgrammeId, body: ProgrammeBody
 ) -> Any:
-    """As the body says, whole; events that are made already stay as they are."""
+    """As the body says, whole. What it had planned by itself is withdrawn, and planned anew; events
+    that have begun, or that somebody made, stay as they are."""
     async with uses.database.engine.begin() as connection:
-        await read_programme_or_404(connection, programme_id)
+        before = await read_programme_or_404(connection, programme_id)
         values = await _values(connection, body)
+        of_body = {name: value for name, value in values.items() if name != "next_start"}
+        if any(getattr(before, name) != value for name, value in of_body.items()):
+            await withdraw_planned_programme_events(connection, before)
         changed = (
             await connection.execute(
                 update(_PROGRAMMES)
@@ -118,8 +125,11 @@ def _made_id(name: str) -> str:
 
 @router.delete("/programmes/{programme_id}", status_code=204)
 async def delete_programme(uses: Uses, actor: Operator, programme_id: ProgrammeId) -> None:
-    """Its events and their records stay."""
+    """What it had planned by itself is withdrawn; its other events, and their records, stay."""
     async with uses.database.engine.begin() as connection:
-        await read_programme_or_404(connection, programme_id)
+        before = await read_programme_or_404(connection, programme_id)
+        await withdraw_planned_programme_events(connection, before)
         await connection.execute(delete(_PROGRAMMES).where(_PROGRAMMES.c.id == programme_id))
         await record_audit(connection, actor, "programme.delete", programme_id)
+        await send_dispatch_wake(connection)
+    uses.wake()

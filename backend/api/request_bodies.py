@@ -25,6 +25,8 @@ from backend.api.request_fields import (
     IdField,
     LevelKw,
     Moment,
+    NameInPath,
+    NewEventIdField,
     PowerKw,
     Priority,
     RandomSec,
@@ -202,7 +204,7 @@ class SendEventBody(EventKindBody):
 
     shed_kw: PowerKw | None = None
     duration_sec: EventDurationSec | None = None
-    event_id: IdField | None = None
+    event_id: NewEventIdField | None = None
 
     @model_validator(mode="after")
     def check_duration(self) -> SendEventBody:
@@ -250,7 +252,7 @@ class NewEventBody(EventKindBody):
     model_config = ConfigDict(json_schema_extra={"examples": [_NEW]})
     choices = frozenset({"ven_ids", "selection", "programme_id"})
 
-    id: IdField | None = None
+    id: NewEventIdField | None = None
     status: str | None = Field(
         None,
         pattern="^(scheduled|active)$",
@@ -325,7 +327,7 @@ class AccountNewKeyBody(RequestBody):
         json_schema_extra={"examples": [{"name": "dashboard", "role": "read"}]}
     )
 
-    name: TextField
+    name: NameInPath
     role: Literal["read", "operate", "admin"]
 
 
@@ -392,7 +394,7 @@ class VenGroupBody(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
     choices = frozenset({"tags", "feeders", "zones", "ven_ids"})
 
-    name: TextField
+    name: NameInPath
     description: TextField | None = None
     tags: list[TextField] | None = Field(None, max_length=50)
     feeders: list[TextField] | None = Field(None, max_length=200)

@@ -56,7 +56,26 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_iso_8601), AfterValidator(_wi
 TextField = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ID_PATTERN = r"^[!-\"$-*,-.0-~]{1,128}$"
 """Visible ASCII without / + #, which mean something in an MQTT topic."""
-IdField = Annotated[str, Field(pattern=ID_PATTERN, max_length=128)]
+
+
+def _in_a_path(value: str) -> str:
+    if value in (".", "..") or not value.strip() or "/" in value:
+        raise ValueError(f"{value!r} cannot stand in an address: take another name")
+    return value
+
+
+IdField = Annotated[str, Field(pattern=ID_PATTERN, max_length=128), AfterValidator(_in_a_path)]
+
+
+def _no_other_call(value: str) -> str:
+    if value in ("current", "history", "preview"):
+        raise ValueError(f"/api/events/{value} is another call: take another id")
+    return value
+
+
+NewEventIdField = Annotated[IdField, AfterValidator(_no_other_call)]
+NameInPath = Annotated[TextField, AfterValidator(_in_a_path)]
+"""Of what is asked for by its name."""
 VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing name.")]
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 ProgrammeId = Annotated[str, Path(pattern=ID_PATTERN)]

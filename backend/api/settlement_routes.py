@@ -34,6 +34,7 @@ from backend.store.event_tables import (
 )
 from backend.store.programme_tables import ProgrammeRow
 from backend.store.tables import EVENTS, VENS
+from VenAgent.contract.op import Op
 
 router = APIRouter(prefix="/api/settlement", tags=["Settlement"])
 _MEASURED: Any = EventPerformanceRow.__table__
@@ -172,7 +173,8 @@ def _kwh(row: Any) -> float | None:
 
 
 def _totals(sites: list[dict[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]:
-    """By programme and month, in which the events begin there."""
+    """By programme and month, in which the events begin. What a limit held off is no delivery:
+    what is shed under it is settled with the event that asked for it."""
     found: dict[tuple[str | None, str], dict[str, Any]] = {}
     for site in sites:
         key = (site["programme_id"], f"{site['start_time'].astimezone(zone):%Y-%m}")
@@ -192,7 +194,7 @@ def _totals(sites: list[dict[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]
         total["vens"].add(site["ven_id"])
         if site["delivered_kwh"] is None:
             total["not_measured"] += 1
-        else:
+        elif site["kind"] != Op.LIMIT.value:
             total["delivered_kwh"] += site["delivered_kwh"]
     return [
         {**total, "events": len(total["events"]), "vens": len(total["vens"])}

@@ -36,11 +36,12 @@ class NetworkStatsPointResponse(ResponseModel):
     current_load_reduction_kw: float
     used_power_kw: float
     shed_power_kw: float
-    event_id: str | None = None
-    requested_reduction_kw: float | None = None
+    event_id: str | None = Field(None, description="Of an event that ran then; of several, one.")
+    requested_reduction_kw: float = Field(0.0, description="By events that ran then, as a mean.")
 
 
 class NetworkStatsHistoryResponse(ResponseModel):
     """Means over steps of `granularity`, oldest first; the last is as of now."""
 
+    granularity_sec: int = Field(description="The steps: a minute, the samples', at least.")
     points: list[NetworkStatsPointResponse]

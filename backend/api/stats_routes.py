@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -19,7 +19,7 @@ from backend.api.history_routes import (
     history_step_sec,
     history_window,
 )
-from backend.api.load_sets import WATTS_PER_KW, read_load_sets
+from backend.api.load_sets import WATTS_PER_KW, load_set_capacities, read_load_sets
 from backend.api.request_fields import End, Start
 from backend.api.stats_responses import (
     LoadTypeStatsResponse,
@@ -34,14 +34,17 @@ from backend.store.believed_ven_power import (
 )
 from backend.store.freshness import freshness_of_fleet
 from backend.store.statuses import AVAILABLE, ONLINE
-from backend.store.tables import VEN_STATE, VENS
+from backend.store.tables import EVENTS, VEN_STATE, VENS
 from backend.store.telemetry_tables import NetworkSampleRow, TelemetryQuarterHourRow
 from backend.store.utc_time import utc_now
+from VenAgent.contract.op import Op
 
 router = APIRouter(prefix="/api/stats", tags=["Statistics"])
 TAKES_PART = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
 """A site that has opted out can shed nothing."""
 DEFAULT_GRANULARITY = "5m"
+SAMPLE_SEC = 60
+"""How often the fleet's sums are kept."""
 
 
 @router.get("/network", response_model=NetworkStatsResponse)
@@ -88,7 +91,7 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
     rows = (
         await connection.execute(
             select(
-                *(VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w),
+                *(VENS.c.id, VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w),
                 case((TAKES_PART, VEN_STATE.c.load_shed_w)).label("load_shed_w"),
                 believed_ven_shed_kw().label("shed_kw"),
                 believed_ven_rated_kw().label("rated_kw"),
@@ -102,15 +105,17 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
         )
     ).all()
     sets = await read_load_sets(services, connection, {row.load_set_id for row in rows})
+    capacities = await load_set_capacities(connection, [row.id for row in rows])
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
+        own = capacities.get(row.id, {})
         power_w = _believed_parts_w(row.load_power_w or [], row.rated_kw)
         said_w = row.load_shed_w or [0] * len(power_w)  # it does not take part
         shed_w = _believed_parts_w([max(watts or 0, 0) for watts in said_w], row.shed_kw)
         for member, power, shed in zip(sets[row.load_set_id], power_w, shed_w, strict=False):
             sums = found[member.type or "unknown"]
             sums["count"] += 1
-            sums["capacity_kw"] += member.capacity_kw or 0.0
+            sums["capacity_kw"] += own.get(member.load_id, member.capacity_kw or 0.0)
             sums["current_power_kw"] += (power or 0) / WATTS_PER_KW
             sums["shed_capability_kw"] += (shed or 0) / WATTS_PER_KW
             sums["sheddable_power_kw"] += (power or 0) / WATTS_PER_KW if shed else 0.0
@@ -149,6 +154,7 @@ async def get_network_stats_history(
     """The fleet's power over time; the last 24 hours in steps of 5 minutes by default."""
     first, last = history_window(start, end)
     step_sec = history_step_sec(granularity or DEFAULT_GRANULARITY, first, last)
+    step_sec = max(step_sec, SAMPLE_SEC)
     async with uses.database.engine.connect() as connection:
         points = await _sampled(connection, first, last, step_sec)
         earlier = min(points, default=last.timestamp())
@@ -166,7 +172,42 @@ async def get_network_stats_history(
                 figures["household_usage_kw"],
                 figures["current_load_reduction_kw"],
             )
-    return {"points": [points[at] for at in sorted(points)]}
+        await _add_requests(connection, points, step_sec)
+    return {"granularity_sec": step_sec, "points": [points[at] for at in sorted(points)]}
+
+
+async def _add_requests(
+    connection: AsyncConnection, points: Mapping[int, dict[str, Any]], step_sec: int
+) -> None:
+    """Put in what events that shed asked for while they ran."""
+    if not points:
+        return
+    now = utc_now().timestamp()
+    begin = datetime.fromtimestamp(min(points), timezone.utc)
+    events = await connection.execute(
+        select(
+            *(EVENTS.c.id, EVENTS.c.requested_reduction_kw, EVENTS.c.activated_at),
+            func.coalesce(EVENTS.c.ended_at, EVENTS.c.end_time).label("over_at"),
+        ).where(
+            EVENTS.c.activated_at.is_not(None),
+            EVENTS.c.activated_at < datetime.fromtimestamp(max(points) + step_sec, timezone.utc),
+            func.coalesce(EVENTS.c.ended_at, EVENTS.c.end_time) > begin,
+            EVENTS.c.kind == Op.EVENT.value,
+            ~EVENTS.c.dry_run,
+        )
+    )
+    for event in events:
+        start, over = event.activated_at.timestamp(), min(event.over_at.timestamp(), now)
+        first = max(int(start // step_sec) * step_sec, min(points))
+        for at in range(first, int(over) + 1, step_sec):
+            lasts_sec = min(at + step_sec, now) - at
+            ran_sec = min(at + step_sec, over) - max(at, start)
+            point = points.get(at)
+            if point is not None and ran_sec > 0.0 and lasts_sec > 0.0:
+                asked_kw = event.requested_reduction_kw * min(ran_sec / lasts_sec, 1.0)
+                before_kw = point.get("requested_reduction_kw", 0.0)
+                point["requested_reduction_kw"] = round(before_kw + asked_kw, 3)
+                point["event_id"] = event.id
 
 
 def _point(at: int, vens: int, used_kw: float, shed_kw: float) -> dict[str, Any]:

@@ -24,10 +24,10 @@ def ven_availability(row: Any) -> dict[str, Any]:
         return _availability(MAINTENANCE, code="operator", by="operator")
     if row.last_seen is None:
         return _availability(UNKNOWN)
-    if row.status == OFFLINE:
-        return _availability(OFFLINE, code="offline")
     if not freshness_of_row(row, utc_now()):
         return _availability(STALE, code="not_heard")
+    if row.status == OFFLINE:
+        return _availability(OFFLINE, code="offline")
     state = row.availability or AVAILABLE
     by = None if state == AVAILABLE else "site"
     return _availability(state, row.availability_until, row.availability_reason, by)

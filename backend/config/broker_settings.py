@@ -13,9 +13,27 @@ from backend.config.settings_block import SettingsBlock, TextList, settings_bloc
 def _command_topic(value: str) -> str:
     if "{venId}" not in value:
         raise ValueError(f"{value!r} has no {{venId}} in it: every VEN would obey every command")
+    if "+" in value or "#" in value:
+        raise ValueError(f"{value!r} has a wildcard in it: nothing can be published to it")
     return value
 
 
+def _topic_filter(value: str) -> str:
+    levels = value.split("/")
+    is_wild = [level for level in levels if ("+" in level or "#" in level) and len(level) > 1]
+    if not value or is_wild or "#" in levels[:-1]:
+        raise ValueError(
+            f"{value!r} is no topic to subscribe to: + is a whole level, # the last levels"
+        )
+    return value
+
+
+def _topic_filters(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_topic_filter(value) for value in values)
+
+
+TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+TopicFilters = Annotated[TextList, AfterValidator(_topic_filters)]
 SHADOW_TOPICS = ("$aws/things/+/shadow/update", "$aws/things/+/shadow/name/+/update")
 CommandTopic = Annotated[str, AfterValidator(_command_topic)]
 
@@ -50,21 +68,21 @@ class BrokerSettings(SettingsBlock):
     instances each needs one of its own: the broker lets in only the last of one name."""
     tls_server_name: str | None = settings_block_variable("MQTT_TLS_SERVER_NAME", default=None)
     """The name in the broker's certificate, where it is not the one we connect to."""
-    topic_metering: str = settings_block_variable(
+    topic_metering: TopicFilter = settings_block_variable(
         "MQTT_TOPIC_METERING", default="volttron/metering"
     )
-    topic_alerts: str = settings_block_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
+    topic_alerts: TopicFilter = settings_block_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
     topic_shadow: TextList | None = settings_block_variable("MQTT_TOPIC_SHADOW", default=None)
     """Where VENs report their shadows: subscribed to on a broker that is not AWS's, which keeps
     shadows itself. `none` for no subscription."""
     topic_commands: CommandTopic = settings_block_variable(
         "COMMAND_TOPIC", default="ven/cmd/{venId}"
     )
-    topic_loads: TextList = settings_block_variable("BACKEND_LOADS_TOPIC", default=())
-    topic_responses: TextList = settings_block_variable("MQTT_TOPIC_RESPONSES", default=())
-    topic_status: TextList = settings_block_variable("MQTT_TOPIC_STATUS", default=())
-    topic_events: TextList = settings_block_variable("MQTT_TOPIC_EVENTS", default=())
-    more_topics: TextList = settings_block_variable("MQTT_TOPICS", default=())
+    topic_loads: TopicFilters = settings_block_variable("BACKEND_LOADS_TOPIC", default=())
+    topic_responses: TopicFilters = settings_block_variable("MQTT_TOPIC_RESPONSES", default=())
+    topic_status: TopicFilters = settings_block_variable("MQTT_TOPIC_STATUS", default=())
+    topic_events: TopicFilters = settings_block_variable("MQTT_TOPIC_EVENTS", default=())
+    more_topics: TopicFilters = settings_block_variable("MQTT_TOPICS", default=())
     """These five are subscribed to beside what always is: acks, statuses, alerts, metering."""
     share_group: str | None = settings_block_variable("MQTT_SHARE_GROUP", default="venagent-ingest")
     receive_maximum: int = settings_block_variable(

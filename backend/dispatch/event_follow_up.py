@@ -272,8 +272,11 @@ def _part(
     # names one: it sheds what it says.
     half_settled = timedelta(seconds=settings.settle_sec / 2)
     heard_later = row.last_seen is not None and row.last_seen - told_at >= half_settled
-    speaks_of_it = row.reported_event_id == event.id or (
-        row.reported_event_id is None and is_settled and heard_later
+    # What a link that lags, or an outbox that is emptied, brings of the time before is no answer.
+    is_of_before = row.timestamp is not None and row.timestamp < told_at
+    speaks_of_it = not is_of_before and (
+        row.reported_event_id == event.id
+        or (row.reported_event_id is None and is_settled and heard_later)
     )
     if is_fresh and speaks_of_it and row.shed_power_kw is not None:
         delivered_kw = row.shed_power_kw

@@ -124,7 +124,7 @@ async def participants_with_ven_state(connection: AsyncConnection, event_id: str
         *(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.assigned_shed_kw, PARTICIPANTS.c.status),
         *(PARTICIPANTS.c.actual_shed_kw, PARTICIPANTS.c.modification, PARTICIPANTS.c.assigned_at),
         *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
-        VEN_STATE.c.last_seen,
+        *(VEN_STATE.c.last_seen, VEN_STATE.c.timestamp),
         believed_ven_shedding_kw().label("shed_power_kw"),
         believed_ven_shed_kw().label("shed_available_kw"),
         VEN_STATE.c.event_id.label("reported_event_id"),

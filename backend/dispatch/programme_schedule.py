@@ -5,17 +5,20 @@ Days and times are of the programme's time zone, so summer time moves nothing fo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.dispatch.new_event import NewEvent, NewEventExists, create_new_event
 from backend.store.database import database_now
 from backend.store.programme_tables import ProgrammeRow
-from backend.store.tables import StoredEvent
+from backend.store.statuses import CANCELLED, SCHEDULED
+from backend.store.tables import EVENTS, StoredEvent
 from VenAgent.contract.op import Op
 
 PLANNED_AHEAD = timedelta(hours=36)
@@ -102,18 +105,27 @@ async def plan_programme_event(connection: AsyncConnection) -> StoredEvent | Non
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    programme: Any = (await connection.execute(due)).one_or_none()
-    if programme is None:
-        return None
+    while True:
+        programme: Any = (await connection.execute(due)).one_or_none()
+        if programme is None:
+            return None
+        made = await _plan_next_start(connection, programme, now)
+        if made is not None:
+            return made
+
+
+async def _plan_next_start(
+    connection: AsyncConnection, programme: Any, now: datetime
+) -> StoredEvent | None:
+    """The event of that start, if it can be yet and was not made before; the next start is put."""
     start: datetime = programme.next_start
     end = start + timedelta(seconds=programme.duration_sec)
     made = None
     if end > now:
         try:
             async with connection.begin_nested():
-                made = await create_new_event(
-                    connection, new_programme_event(programme, max(start, now), end)
-                )
+                new = new_programme_event(programme, max(start, now), end)
+                made = await create_new_event(connection, await _made_anew(connection, new))
         except NewEventExists:
             made = None
     following = next_programme_start(programme, max(start, now))
@@ -121,6 +133,35 @@ async def plan_programme_event(connection: AsyncConnection) -> StoredEvent | Non
         update(ProgrammeRow).where(ProgrammeRow.id == programme.id).values(next_start=following)
     )
     return made
+
+
+PROGRAMME_CHANGED = "programme_changed"
+"""`end_reason` of what a programme had planned before it was changed, or taken away."""
+
+
+async def withdraw_planned_programme_events(connection: AsyncConnection, programme: Any) -> None:
+    """Those that it made by itself and that have not begun; sites that know them are told."""
+    planned = select(EVENTS.c.id).where(
+        EVENTS.c.programme_id == programme.id,
+        EVENTS.c.status == SCHEDULED,
+        EVENTS.c.created_by == _planned_by(programme),
+    )
+    for event_id in (await connection.scalars(planned)).all():
+        await stop_dispatched_event(
+            connection, event_id, status=CANCELLED, reason=PROGRAMME_CHANGED
+        )
+
+
+async def _made_anew(connection: AsyncConnection, new: NewEvent) -> NewEvent:
+    """Under another id where what was planned for its moment was withdrawn with the programme."""
+    is_of_moment = EVENTS.c.id.startswith(new.event_id, autoescape=True)
+    of_before = select(func.count()).where(is_of_moment, EVENTS.c.end_reason == PROGRAMME_CHANGED)
+    times = await connection.scalar(of_before)
+    return replace(new, event_id=f"{new.event_id}-{times + 1}") if times else new
+
+
+def _planned_by(programme: Any) -> str:
+    return f"programme {programme.name}"
 
 
 def new_programme_event(programme: Any, start: datetime, end: datetime) -> NewEvent:
@@ -142,6 +183,6 @@ def new_programme_event(programme: Any, start: datetime, end: datetime) -> NewEv
         programme_id=programme.id,
         selection=programme.selection,
         baseline_method=programme.baseline_method,
-        created_by=f"programme {programme.name}",
+        created_by=_planned_by(programme),
         **{power[kind]: programme.power_kw},
     )

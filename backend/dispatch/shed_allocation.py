@@ -231,10 +231,15 @@ def _raised(
     free = {part.ven_id: part for part in parts if part.may_change}
     rooms = [ShedAllocationRoom(part.ven_id, part.room_kw) for part in free.values()]
     more = allocate_shed(short_kw, rooms, least_share_kw=least_share_kw, seed=seed)
-    return {
-        ven_id: round(max(free[ven_id].assigned_kw, free[ven_id].expected_kw) + more_kw, 3)
-        for ven_id, more_kw in more.items()
-    }
+    raised = {}
+    for ven_id, more_kw in more.items():
+        part = free[ven_id]
+        # Who gives less than it was asked for is asked for more, but not for what it has not.
+        most_kw = max(part.expected_kw + part.room_kw, part.assigned_kw)
+        share_kw = round(min(max(part.assigned_kw, part.expected_kw) + more_kw, most_kw), 3)
+        if share_kw > part.assigned_kw:
+            raised[ven_id] = share_kw
+    return raised
 
 
 def _lowered(

@@ -112,6 +112,7 @@ class IngestPipeline:
         self._due = asyncio.Event()
         self._ending = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._states_timer: asyncio.TimerHandle | None = None
         self._paused: set[MqttConnection] = set()
         # Messages of QoS 1 are at most `receive_maximum`; those of QoS 0 know no limit.
         ingest_metrics.WAITING.set_function(lambda: self.waiting)
@@ -154,7 +155,9 @@ class IngestPipeline:
             await self._due.wait()
             self._due.clear()
             self._stop_timer()
-            while self._waiting:
+            is_for_states = self._writer.has_states_waiting
+            while self._waiting or is_for_states:
+                is_for_states = False
                 try:
                     await self._store_some()
                 except IngestWriterStopped:
@@ -163,11 +166,21 @@ class IngestPipeline:
                     break
             if self._waiting and self._timer is None:
                 self._set_timer()
+            elif self._writer.has_states_waiting:
+                self._look_again_at_states()
 
     def _set_timer(self) -> None:
         """The batch is due at the latest then."""
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._settings.batch_wait_sec, self._due.set)
+
+    def _look_again_at_states(self) -> None:
+        """No further message may come that would take the states with it that wait."""
+        if self._states_timer is not None:
+            self._states_timer.cancel()
+        loop = asyncio.get_running_loop()
+        interval_sec = self._settings.state_interval_sec
+        self._states_timer = loop.call_later(interval_sec, self._due.set)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -182,7 +195,7 @@ class IngestPipeline:
         size = self._settings.batch_max
         taken, self._waiting = self._waiting[:size], self._waiting[size:]
         self._storing = len(taken)
-        self._oldest = taken[0][0].received
+        self._oldest = taken[0][0].received if taken else None
         try:
             messages = [one[0] for one in taken]
             readings = [one[3] for one in taken]

@@ -110,6 +110,11 @@ class IngestWriter:
         self._window, self._window_made = PlausibleTimes(0.0, 0.0), float("-inf")
         self._days: set[date] = set()
         self._state_stored: dict[str, float] = {}
+        self._state_told: dict[str, tuple[str | None, str | None]] = {}
+        """What tells most of a state: whether it takes part, and in which event."""
+        self._states_waiting: dict[str, IngestTelemetryRecord] = {}
+        """Newer than the states that are stored, too soon after them."""
+        self._states_looked_at = float("-inf")
         self._marked: set[datetime] = set()
         """Quarters of an hour that are marked to be summed up."""
         self._staged_for = 0
@@ -117,6 +122,11 @@ class IngestWriter:
             burst=settings.new_vens_at_once, per_sec=settings.new_vens_per_minute / 60.0
         )
         self._dead_letters = DeadLetterBudget()
+
+    @property
+    def has_states_waiting(self) -> bool:
+        """Whether a batch, also an empty one, has something to store after the states' interval."""
+        return bool(self._states_waiting)
 
     def read(self, message: IngestMessage) -> Reading:
         """What `message` says, by the time it came; for `store`, which does it if nobody did."""
@@ -217,7 +227,11 @@ class IngestWriter:
             await store_batch_refusals(connection, source, kept)
             if also is not None:
                 await also(connection)
-        self._state_stored.update((one.ven_id, one.received) for one in states)
+        for one in states:
+            self._state_stored[one.ven_id] = one.received
+            self._state_told[one.ven_id] = (one.availability, one.event_id)
+            if self._states_waiting.get(one.ven_id, one).timestamp <= one.timestamp:
+                self._states_waiting.pop(one.ven_id, None)
         # Only the present one stays marked until it is summed up; a late one is marked each time.
         self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
         return stored + len(batch.statuses) + len(batch.shadows)
@@ -318,21 +332,30 @@ class IngestWriter:
     # ---- rows -------------------------------------------------------------------------------
 
     def _due_states(self, batch: MessageBatch) -> list[IngestTelemetryRecord]:
-        """The newest telemetry of each VEN whose state was not stored for a while."""
+        """The newest telemetry of each VEN whose state was not stored for a while, or that says
+        another thing of its taking part; the others wait for their turn."""
+        now = time.time()
         newest: dict[str, IngestTelemetryRecord] = {}
+        if now - self._states_looked_at >= _WINDOW_SEC:
+            self._states_looked_at = now
+            newest.update(self._states_waiting)
         whole = (one for one in batch.telemetry.values() if one.parts == 1)
         for one in chain(whole, batch.wholes.values()):
-            known = newest.get(one.ven_id)
+            known = newest.get(one.ven_id) or self._states_waiting.get(one.ven_id)
             if known is None or one.timestamp >= known.timestamp:
                 newest[one.ven_id] = one
         # A little early: a VEN that reports just as often as states are stored is never late.
         interval_sec = 0.8 * self._settings.state_interval_sec
         never = float("-inf")
-        return [
-            one
-            for one in newest.values()
-            if one.received - self._state_stored.get(one.ven_id, never) >= interval_sec
-        ]
+        due = []
+        for one in newest.values():
+            is_news = self._state_told.get(one.ven_id) != (one.availability, one.event_id)
+            since_sec = max(one.received, now) - self._state_stored.get(one.ven_id, never)
+            if is_news or since_sec >= interval_sec:
+                due.append(one)
+            else:
+                self._states_waiting[one.ven_id] = one
+        return due
 
     def _telemetry_row(self, one: IngestTelemetryRecord) -> Row:
         raw = self._raw(one.payload) if self._settings.store_raw_payload else None

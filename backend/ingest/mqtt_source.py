@@ -55,7 +55,10 @@ class MqttSource(MqttConnectionHandler):
             maximum_packet_bytes=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD_BYTES,
             expiry_sec=settings.session_expiry_sec,
             receive_maximum=settings.receive_maximum,
-            filters=tuple(prefix + topic for topic in settings.topics),
+            # Not every broker shares topics of its own: what comes there each instance stores.
+            filters=tuple(
+                topic if topic.startswith("$") else prefix + topic for topic in settings.topics
+            ),
         )
         self._deliver = deliver
         self._resumed = resumed

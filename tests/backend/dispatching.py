@@ -235,7 +235,7 @@ async def set_state(database: Database, ven_id: str, **values: Any) -> None:
         await connection.execute(
             update(VEN_STATE)
             .where(VEN_STATE.c.ven_id == ven_id)
-            .values(last_seen=utc_now(), **values)
+            .values(**{"last_seen": utc_now(), "timestamp": utc_now(), **values})
         )
 
 

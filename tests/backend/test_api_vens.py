@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from backend.config.backend_settings import BackendSettings
 from backend.store.database import Database
 from backend.store.database_upkeep import upkeep_network_samples
+from backend.store.tables import EVENTS
 from backend.store.telemetry_tables import (
     NetworkSampleRow,
     TelemetryQuarterHourRow,
@@ -18,7 +19,7 @@ from backend.store.telemetry_tables import (
 from backend.store.utc_time import utc_now
 
 from .api_client import add_ack, add_house, api
-from .dispatching import Wire, add_vens, eventually, participants, set_online, set_state
+from .dispatching import Wire, add_event, add_vens, eventually, participants, set_online, set_state
 
 pytestmark = pytest.mark.asyncio
 
@@ -384,11 +385,20 @@ async def test_the_fleets_curve_has_steps_of_five_minutes_and_ends_now(database:
         powers = {"used_power_kw": 9.0, "shed_power_kw": 0.5}
         await connection.execute(insert(TelemetryQuarterHourRow).values(**earlier, **powers))
         await upkeep_network_samples(connection, BackendSettings.from_environment({}))
+    # Of the second step an event of 4 kW ran in the last three of five minutes.
+    await add_event(database, 4.0, start=begin + timedelta(minutes=7), for_sec=180.0)
+    async with database.engine.begin() as connection:
+        ran = {"activated_at": EVENTS.c.start_time, "ended_at": EVENTS.c.end_time}
+        await connection.execute(update(EVENTS).values(**ran, status="completed"))
     async with api(database) as client:
         url = "/api/stats/network/history"
+        seconds = (await client.get(url, params={"granularity": "5s"})).json()
         fine = (await client.get(url)).json()["points"]
         coarse = (await client.get(url, params={"granularity": "hour"})).json()["points"]
     powers_kw = [(point["usedPowerKw"], point["shedPowerKw"]) for point in fine]
     assert powers_kw[:3] == [(9.0, 0.5), (2.0, 1.0), (7.0, 1.0)]
     assert powers_kw[-1] == (5.0, 1.5)
+    asked = [(point["eventId"], point["requestedReductionKw"]) for point in fine]
+    assert asked[:4] == [(None, 0.0), (None, 0.0), ("e1", 2.4), (None, 0.0)]
+    assert seconds["granularitySec"] == 60
     assert 1 <= len(coarse) <= 2

@@ -17,6 +17,24 @@ def settings(**variables: str) -> BackendSettings:
     return BackendSettings.from_environment(variables)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COMMAND_TOPIC", "ven/cmd/{venId}/#"),
+        ("COMMAND_TOPIC", "a/+/{venId}"),
+        ("MQTT_TOPICS", "a/#/b"),
+        ("MQTT_TOPICS", '["x/y","z/+"]'),
+        ("MQTT_TOPIC_METERING", "volttron/met+"),
+        ("BACKEND_LOADS_TOPIC", "fine,ven/#loads"),
+    ],
+)
+def test_a_topic_that_no_broker_takes_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsBlockError, match=name):
+        BackendSettings.from_environment({name: value})
+    fine = {"MQTT_TOPICS": "a/+/b,c/#,#", "COMMAND_TOPIC": "x/{venId}/y"}
+    assert BackendSettings.from_environment(fine).mqtt.topics[-1] == "#"
+
+
 def test_topics_of_peers_are_subscribed_to_beside_ours() -> None:
     assert settings().mqtt.topics == ALWAYS
     peers = settings(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
 
 from backend.dispatch.dispatch_wake import wait_for_dispatch_wake
+from backend.dispatch.event_follow_up import _Level, _part
 from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.store.database import Database
 from backend.store.instance_report import InstanceReport, store_instance_end, store_instance_report
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS
 from backend.store.transaction import in_transaction
+from backend.store.utc_time import utc_now
 
 from .dispatching import (
     LIMIT_SEC,
@@ -209,6 +212,32 @@ async def test_what_falls_short_is_asked_of_others_under_a_higher_modification(
     assert second["correlationId"] != first["correlationId"]
     assert second["end_ts"] == first["end_ts"]
     assert len(wire.to("a")) == 1
+
+
+async def test_telemetry_of_before_the_command_is_no_answer_to_it() -> None:
+    """As an outbox brings it that is emptied after an outage, oldest first."""
+    now = utc_now()
+    told_at, settings = now - timedelta(seconds=60), quick(settle_sec=6.0)
+    event = SimpleNamespace(id="e", modification=0, start_time=told_at)
+    row = SimpleNamespace(
+        ven_id="v",
+        status="accepted",
+        modification=0,
+        ven_status="online",
+        assigned_shed_kw=2.0,
+        assigned_at=told_at,
+        commanded_at=told_at,
+        actual_shed_kw=2.0,
+        shed_power_kw=0.0,
+        shed_available_kw=6.0,
+        reported_event_id=None,
+        last_seen=now,
+        quiet_until=None,
+    )
+    level = _Level(1.0, told_at, now + timedelta(hours=1))
+    for age_sec, expected_kw in ((90, 2.0), (0, 0.0)):
+        row.timestamp = now - timedelta(seconds=age_sec)
+        assert _part(row, event, level, settings, now).expected_kw == expected_kw
 
 
 async def test_named_vens_are_asked_in_full_also_offline(database: Database) -> None:

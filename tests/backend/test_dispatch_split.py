@@ -180,3 +180,9 @@ def test_a_draw_that_no_rating_bears_out_takes_nothing_of_a_limit_either() -> No
     office = ShedAllocationDraw("office", 90.0, 90.0)
     assert allocate_shed_under_limit(100.0, [*homes, office])["office"] == 90.0
     assert allocate_shed_under_limit(9.0, [watts_for_kw]) == {"w": 9.0}
+
+
+def test_a_site_that_gives_nothing_is_not_asked_for_more_than_it_has() -> None:
+    """It was asked for 4 kW and could shed 5 in all."""
+    assert adjust_shed_allocation(4, [part("a", 4, 0, room=5)], []).changed == {"a": 5.0}
+    assert adjust_shed_allocation(4, [part("a", 5, 0, room=5)], []).changed == {}

@@ -109,6 +109,14 @@ def test_poisoned_messages_between_good_ones_stop_nothing(
         assert all_stored(postgresql_url, 160)
         count = "SELECT count(*) FROM dead_letters WHERE reason <> ''"
         assert wait_for_condition(lambda: stored(postgresql_url, count) == 40, 60)
+        # The state is that of the last, though nothing comes after it.
+        last = "SELECT max(seq) FROM ven_state"
+        assert wait_for_condition(lambda: stored(postgresql_url, last) == 199, 60)
+        # A broker shares no topics of its own: shadows come there all the same.
+        shadow = encode_json({"state": {"reported": {"power_kw": 1.5}}})
+        fleet.send([shadow], "$aws/things/ven-1/shadow/update")
+        shadows = "SELECT count(*) FROM ven_shadows WHERE ven_id = 'ven-1'"
+        assert wait_for_condition(lambda: stored(postgresql_url, shadows) == 1, 60)
 
 
 def test_a_database_that_is_away_costs_time_and_no_message(

@@ -179,6 +179,30 @@ async def test_states_are_stored_now_and_then_and_never_go_back(
     assert state.seq == 3
 
 
+async def test_what_comes_too_soon_for_the_state_is_made_up_for(
+    database: Database, writer: IngestWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.ingest.ingest_writer._WINDOW_SEC", 0.0)
+    now = time.time()
+    out = {"state": "opted_out", "until_ts": None, "reason_code": "opted_out_by_person"}
+
+    async def store(seq: int, **changes: Any) -> Any:
+        data = payload("v", seq, timestamp=now - 60 + seq, **changes)
+        await writer.store([IngestMessage("volttron/metering", data, now)], "mqtt")
+        return (await all_of(database, VenStateRow))[0]
+
+    await store(1)
+    state = await store(2, availability=out)  # at once: it must not be asked any more
+    assert (state.seq, state.availability) == (2, "opted_out")
+    state = await store(3, availability=out)
+    assert (state.seq, writer.has_states_waiting) == (2, True)
+    stored = writer._state_stored["v"]
+    writer._state_stored["v"] = stored - 60.0  # the interval has passed, and nothing else comes
+    await writer.store([], "mqtt")
+    (state,) = await all_of(database, VenStateRow)
+    assert (state.seq, writer.has_states_waiting) == (3, False)
+
+
 async def test_rows_find_their_columns_by_name_and_not_by_their_order(
     postgresql_url: str,
 ) -> None:

@@ -365,6 +365,43 @@ async def test_a_recurring_programme_makes_its_events_by_itself_each_once(
     assert programme.next_start == days[-1] + timedelta(days=1)
 
 
+@asynchronous
+async def test_what_a_programme_has_planned_follows_it(database: Database) -> None:
+    await add_vens(database, {"a": 9.0})
+    soon = utc_now() + timedelta(hours=2)
+    body = {"name": "Daily", "kind": "event", "powerKw": 2, "durationSec": 600, "recurring": True}
+    body |= {"windowStart": f"{soon:%H:%M}", "timezone": "UTC"}
+    url = "/api/programmes/daily"
+
+    async def planned() -> dict[str, float]:
+        """By id, the kW of what is to come."""
+        found = await rows(database, EVENTS, EVENTS.c.status == "scheduled")
+        return {row.id: row.requested_reduction_kw for row in found}
+
+    async with api(database, Wire()) as client:
+        await client.post("/api/programmes/", json={**body, "id": "daily"})
+        await eventually(lambda: _planned(database, 2))
+        first = await planned()
+        await client.put(url, json=body)  # the same: nothing is made anew
+        assert await planned() == first
+        (gone, *_), by_hand = sorted(first), {"programmeId": "daily", "id": "by-hand"}
+        await client.delete(f"/api/events/{gone}")  # a person does not want that one
+        await client.post("/api/events/", json={**by_hand, "startTime": soon.isoformat()})
+        await client.put(url, json={**body, "powerKw": 5})
+        await eventually(lambda: _planned(database, 2))
+        stronger = await planned()
+        await client.put(url, json={**body, "powerKw": 5, "active": False})
+        idle = await planned()
+        await client.put(url, json={**body, "powerKw": 7})
+        await eventually(lambda: _planned(database, 2))
+        assert len(await planned()) == len(stronger)
+        assert (await client.delete(url)).status_code == 204
+    assert not set(stronger) & set(first), "what was planned before is withdrawn"
+    assert sorted(stronger.values()) == [2.0, *[5.0] * (len(first) - 1)]
+    assert not {gone, f"{gone}-1"} & set(stronger)
+    assert set(idle) == set(await planned()) == {"by-hand"}
+
+
 async def _planned(database: Database, least: int) -> bool:
     (programme,) = await rows(database, ProgrammeRow.__table__)
     ahead = programme.next_start - utc_now() > timedelta(hours=36)

@@ -241,6 +241,22 @@ async def test_totals_are_of_the_months_that_were_asked_for(database: Database) 
     assert months == [["2025-06"], ["2025-07"], ["2025-07"], []]
 
 
+async def test_the_same_kwh_are_settled_once_for_a_site_under_a_limit_in_an_event(
+    database: Database,
+) -> None:
+    start = float(round(time.time()) - 4_000)
+    before, during = before_and_during(start, 20.0)
+    await store(database, "a", before + during)
+    await an_event(database, start, {"a": 4.0}, event_id="shed")
+    await an_event(database, start, {"a": 0.0}, event_id="limit", kind="limit", import_kw=30.0)
+    shed = (await figures(database, "shed"))["a"]
+    async with api(database) as client:
+        report = (await client.get("/api/settlement")).json()
+    assert {site["kind"] for site in report["sites"]} == {"event", "limit"}
+    (total,) = report["totals"]
+    assert (total["events"], total["deliveredKwh"]) == (2, pytest.approx(shed.delivered_kwh))
+
+
 async def test_an_event_that_cannot_be_measured_is_in_the_settlement_and_says_so(
     database: Database,
 ) -> None:

@@ -212,7 +212,7 @@ export async function eventView(place, store, id) {
     if (!answers.open) return;
     const { acks } = await get(`${eventPath(id)}/acks?limit=500`);
     redraw(answers, h("summary", {}, T.event.answers), acks.length ? table([
-      col(T.event.at, (one) => moment(new Date(one.ts_ms ?? one.ts * 1000).toISOString())),
+      col(T.event.at, (one) => moment(one.timestamp)),
       col(T.fleet.ven, (one) => one.venId ?? ""),
       col(T.event.op, (one) => one.op ?? "", "wide"),
       col(T.event.state, (one) => state(one.status ?? "")),
