@@ -22,6 +22,7 @@ from VenAgent.config.measurement_units import measurement_unit_of
 from VenAgent.config.site_config import SiteDeviceQuirksConfig, SiteVoltageConfig
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.dr.comfort_guard import ComfortGuard
+from VenAgent.dr.companion_point import CompanionPoint
 from VenAgent.dr.opt_schedule import OptSchedule
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
 from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy, RotationPolicy
@@ -224,6 +225,7 @@ class AgentConfig(AgentConfigBlocks):
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
             generates=circuit.generates,
+            companion=self.companion_of(circuit),
             renew_sec=self.quirks_of(self.control_device_of(circuit)).renew_sec,
             shown_after_sec=self.quirks_of(self.control_device_of(circuit)).settle_sec,
             setpoint=_setpoint(circuit),
@@ -243,6 +245,16 @@ class AgentConfig(AgentConfigBlocks):
         units = [10.0**n for n in range(-4, 1)] if isinstance(factor, str) else [factor]
         scaled = (round(v * unit, 9) for v in circuit.limit_unlimited for unit in units)
         return tuple(dict.fromkeys(scaled))
+
+    def companion_of(self, circuit: CircuitConfig) -> CompanionPoint | None:
+        """What is written with its register, if anything is."""
+        if circuit.pause_point is not None:
+            values = circuit.pause_value, circuit.resume_value
+            return CompanionPoint(self._topic(circuit, circuit.pause_point), *values, pauses=True)
+        if circuit.mode_point is not None:
+            values = circuit.mode_value, circuit.mode_release_value
+            return CompanionPoint(self._topic(circuit, circuit.mode_point), *values, pauses=False)
+        return None
 
     def control_point_of(self, circuit: CircuitConfig) -> str:
         """The topic of the point that sheds it."""

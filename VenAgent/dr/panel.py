@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from VenAgent.dr.comfort_guard import ComfortGuard
+from VenAgent.dr.companion_point import CompanionPoint
 from VenAgent.dr.policy import UNLIMITED, EndurancePolicy, RotationPolicy
 from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
@@ -125,6 +126,8 @@ class PanelCircuit:
     storage: StorageControl | None = None
     guard: ComfortGuard | None = None
     rotation: RotationPolicy | None = None
+    companion: CompanionPoint | None = None
+    """What is written with its register."""
     shown_after_sec: float = 0.0
     """Its device shows a write by so much later: standing still is no proof before."""
     renew_sec: float | None = None
@@ -242,6 +245,8 @@ class PanelCircuitReading:
     """Whether its register rules now, or its own programme; None if it has no such mode."""
     point: str = field(default="", compare=False)
     """The circuit's control point in the configuration that it was read by; empty: not known."""
+    companion_point: str | None = field(default=None, compare=False)
+    """The companion of that in the configuration; empty: it has none, None: not known."""
     inverted: bool = field(default=False, compare=False)
     """Whether `closed` was read as from a normally closed contact."""
     ts: float | None = field(default=None, compare=False)

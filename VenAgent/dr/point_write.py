@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from VenAgent.dr.companion_point import CompanionPoint
+
 
 @dataclass(frozen=True)
 class PointWrite:
@@ -20,3 +22,5 @@ class PointWrite:
     register_unit: float | None = None
     """What one unit of the register was taken for when `value` was made; None: as the configuration
     says when it is written."""
+    companion: CompanionPoint | None = None
+    """What is written with it."""

@@ -16,6 +16,7 @@ from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import RETRY_SEC, Backoff
+from VenAgent.dr.companion_point import CompanionPoint
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, RestoreEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelLimitScale, PanelReading
@@ -51,6 +52,7 @@ class _RestorationStep:
     relinquish: bool = False
     rounding: float = 0.0
     register_unit: float | None = None
+    companion: CompanionPoint | None = None
 
     @property
     def device(self) -> str:
@@ -61,6 +63,7 @@ class _RestorationStep:
             *(self.circuit_id, self.point, self.value, self.inverted, self.relinquish),
             rounding=self.rounding,
             register_unit=self.register_unit,
+            companion=self.companion,
         )
 
 
@@ -188,6 +191,7 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
         relinquish=circuit.relinquish,
         rounding=circuit.kept_within,
         register_unit=circuit.register_unit,
+        companion=circuit.companion,
     )
 
 
@@ -209,7 +213,8 @@ def _ramp(
             continue
         moment = due_ts + (number - 1) * RAMP_STEP_SEC
         step = _RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False)
-        steps.append(replace(step, register_unit=circuit.register_unit))
+        step = replace(step, register_unit=circuit.register_unit, companion=circuit.companion)
+        steps.append(step)
     return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]
 
 

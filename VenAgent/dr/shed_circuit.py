@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from VenAgent.dr.circuit_selection import CircuitSelectionAction
+from VenAgent.dr.companion_point import CompanionPoint
 from VenAgent.dr.panel import PanelCircuit, PanelReading
 from VenAgent.dr.point_write import PointWrite
 
@@ -99,6 +100,8 @@ class ShedCircuit:
     register_unit: float | None = None
     """What one unit of its register was taken for in `before` and `value`. One that is corrected in
     mid-event changes these, not what stands in the register."""
+    companion: CompanionPoint | None = None
+    """What is written with its register."""
     generates: bool = False
     """It is made to generate less for a limit of what the site feeds in. How much the sun would
     give is not measured, so that this is no part of another event's shed or rise."""
@@ -134,6 +137,7 @@ class ShedCircuit:
             settle_sec=circuit.settle_sec,
             rounding=_rounding(circuit, before, action.value),
             register_unit=register_unit,
+            companion=circuit.companion,
             generates=circuit.generates,
         )
 
@@ -340,6 +344,7 @@ class ShedCircuit:
             *(self.circuit_id, self.point, self.value, self.inverted),
             rounding=self.kept_within,
             register_unit=self.register_unit,
+            companion=self.companion,
         )
 
     def write_back(self) -> PointWrite:
@@ -348,6 +353,7 @@ class ShedCircuit:
             *(self.circuit_id, self.point, self.before, self.inverted, self.relinquish),
             rounding=self.kept_within,
             register_unit=self.register_unit,
+            companion=self.companion,
         )
 
     def is_back(self, reading: PanelReading | None) -> bool:
@@ -410,6 +416,8 @@ class ShedCircuit:
         configuration names another point by now."""
         read = reading.circuit(self.circuit_id)
         if read.point not in ("", self.point):
+            return None
+        if self.companion is not None and read.companion_point not in (None, self.companion.point):
             return None
         if not self.is_switch and read.is_commanded is False and read.limit is not None:
             return math.nan  # its own programme rules, whatever the register holds

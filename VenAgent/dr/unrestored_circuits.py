@@ -15,6 +15,7 @@ from typing import Any
 from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import Backoff
+from VenAgent.dr.companion_point import companion_point_record, recorded_companion_point
 from VenAgent.dr.effects import (
     Effects,
     RaiseAlertEffect,
@@ -130,6 +131,7 @@ class UnrestoredCircuits:
                 *(circuit_id, point, value, inverted, relinquish),
                 rounding=known.get("rounding", 0.0),
                 register_unit=known.get("register_unit"),
+                companion=recorded_companion_point(known.get("companion")),
             )
             is_to_be_proven = known.get("is_to_be_proven", False)
             self._circuits[circuit_id] = _Unrestored(
@@ -246,6 +248,7 @@ class UnrestoredCircuits:
                 "ours": list(c.ours),
                 "instead": c.instead,
                 "register_unit": c.write.register_unit,
+                "companion": companion_point_record(c.write.companion),
                 "shown_after_sec": c.shown_after_sec,
                 "written_ts": c.written_ts,
                 "is_to_be_proven": c.is_to_be_proven,

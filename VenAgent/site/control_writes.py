@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig
 from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
+from VenAgent.config.driver_entry import BACNET
 from VenAgent.dr.point_write import PointWrite
 
 
@@ -32,10 +32,9 @@ class ControlWrites:
         self._config = config
         self._unit_of = unit_of
         self._driver_types = driver_types or {}
-        self._circuits = {
-            config.control_point_of(circuit): circuit
+        self._companions = {
+            (config.control_point_of(circuit), circuit.id): config.companion_of(circuit)
             for circuit in config.circuits
-            if circuit.pause_point or circuit.mode_point
         }
 
     def at_devices(self, writes: Iterable[PointWrite]) -> list[PointWrite]:
@@ -69,41 +68,34 @@ class ControlWrites:
         return replace(write, value=round(value, 6), rounding=rounding)
 
     def _expand(self, write: PointWrite) -> list[PointWrite]:
-        circuit = self._circuits.get(write.point)
-        if circuit is None or circuit.id != write.circuit_id:
+        configured = self._companions.get((write.point, write.circuit_id))
+        companion = write.companion or configured  # an event of an older journal knows of none
+        if companion is None:
             return [write]
-        if circuit.pause_point is not None:
-            return self._pause(circuit, write, circuit.pause_point)
-        return self._mode(circuit, write, circuit.mode_point or "")
-
-    def _pause(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
         beside = replace(
             write,
-            point=f"{self._config.control_device_of(circuit)}/{point}",
-            value=circuit.resume_value,
+            point=companion.point,
+            value=companion.back_value if companion.pauses else companion.active_value,
             rounding=0.0,
             register_unit=None,
+            companion=None,
         )
-        if write.relinquish or write.value != 0.0:
+        if companion.pauses and write.value == 0.0 and not write.relinquish:
+            return [replace(beside, value=companion.active_value)]
+        if companion.pauses or not write.relinquish:
             return [write, beside]
-        return [replace(beside, value=circuit.pause_value)]
-
-    def _mode(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
-        beside = replace(
-            write,
-            point=f"{self._config.control_device_of(circuit)}/{point}",
-            value=circuit.mode_value,
-            rounding=0.0,
-            register_unit=None,
-        )
-        if not write.relinquish:
-            return [write, beside]
-        driver_type = self._driver_types.get(self._config.control_device_of(circuit), "")
-        by_driver = (
-            self._config.restore_mode(circuit, driver_type) is not CircuitRestoreMode.PREVIOUS
-        )
-        mode = replace(beside, relinquish=by_driver, value=circuit.mode_release_value)
+        by_driver = self._goes_back_by_driver(write)
+        mode = replace(beside, relinquish=by_driver, value=companion.back_value)
         return [mode, replace(write, relinquish=by_driver)]
+
+    def _goes_back_by_driver(self, write: PointWrite) -> bool:
+        """A battery that nobody commanded: whether null is written, or the values before."""
+        driver_type = self._driver_types.get(write.point.rpartition("/")[0], "")
+        for circuit in self._config.circuits:
+            if circuit.id == write.circuit_id:
+                mode = self._config.restore_mode(circuit, driver_type)
+                return mode is not CircuitRestoreMode.PREVIOUS
+        return driver_type == BACNET
 
 
 def control_write_as_wired(write: PointWrite) -> PointWrite:

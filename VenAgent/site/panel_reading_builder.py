@@ -105,6 +105,7 @@ class PanelReadingBuilder:
         register, is_commanded = self._register(circuit, used)
         if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
             power_kw = self._unmetered_kw(circuit, register) if closed else 0.0
+        companion = config.companion_of(circuit)
         return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
@@ -122,6 +123,7 @@ class PanelReadingBuilder:
             is_commanded=is_commanded,
             is_paused=self._is_paused(circuit, used) is True,
             point=config.control_point_of(circuit),
+            companion_point="" if companion is None else companion.point,
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
             heard_again_ts=used.heard_again_ts(config.control_point_of(circuit)),

@@ -12,6 +12,7 @@ from typing import Any
 
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.companion_point import companion_point_record, recorded_companion_point
 from VenAgent.dr.event import Event, EventEndedBy, EventLevelStart, PendingEventModification
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_limit import EventLimit
@@ -279,6 +280,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "release_failed_ts": circuit.release_failed_ts,
         "register_unit": circuit.register_unit,
         "left_alone": circuit.left_alone,
+        "companion": companion_point_record(circuit.companion),
     }
 
 
@@ -317,4 +319,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         release_failed_ts=record.get("release_failed_ts"),
         register_unit=record.get("register_unit"),
         left_alone=record.get("left_alone", False),
+        companion=recorded_companion_point(record.get("companion")),
     )

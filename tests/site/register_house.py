@@ -42,6 +42,13 @@ class RegisterHouse(House):
         """Points that take no write."""
         self.on_write: Callable[[], None] | None = None
 
+    def take_config(self, config: AgentConfig) -> None:
+        """It is edited; what is wired stays as it is."""
+        before, self.points = self.points, PointReadings(config)
+        self.points.adopt(before)
+        self.controls = ControlWrites(config, {}, self.points.unit_of)
+        self.reconfigure(config.build_panel())
+
     @property
     def power_kw(self) -> float:
         self.physics(self.registers)
