@@ -64,7 +64,7 @@ class EventPlanner:
         raised = any(circuit.is_raised for circuit in event.held())
         lowered = CurtailmentPlan()
         if target.is_export or (event.is_load_up and (raised or target.missing_kw < 0.0)):
-            return plan_load_up(event, self._site, reading, target, now)
+            return plan_load_up(event, self._site, reading, target, now, unreached=unreached)
         if raised and target.missing_kw > target.band_kw:
             lowered = plan_load_up(event, self._site, reading, target, now)
             if lowered.delta_kw >= target.missing_kw - target.band_kw:

@@ -7,7 +7,7 @@ feeds in, only what shows at once is used, and what generates is reduced last: i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_raise import CircuitRaise, circuit_raise_generation_limit
@@ -28,10 +28,17 @@ WHOLE_TOLERANCE = 0.05
 
 
 def plan_load_up(
-    event: Event, site: SiteState, reading: PanelReading, target: ShedTarget, now: float
+    event: Event,
+    site: SiteState,
+    reading: PanelReading,
+    target: ShedTarget,
+    now: float,
+    *,
+    unreached: Container[str] = (),
 ) -> CurtailmentPlan:
     """What brings the site to draw as much more as `target` misses (negative: more is to be drawn),
-    at most up to the panel's rating; empty if nothing would."""
+    at most up to the panel's rating; empty if nothing would. `unreached`: circuits of the event
+    that may be tried again."""
     panel = site.panel.as_read(reading)
     asked_kw = -target.missing_kw
     if asked_kw > 0.0 and not target.is_export:  # some of it comes by itself
@@ -42,7 +49,7 @@ def plan_load_up(
         more_kw = asked_kw
     if more_kw > target.band_kw or (more_kw > 0.0 and not event.held()):
         unavailable = site.unavailable(event.end_ts, now)
-        return _raise(event, panel, reading, unavailable, more_kw, now, target)
+        return _raise(event, panel, reading, unavailable, more_kw, now, target, unreached)
     if more_kw >= -target.band_kw:
         return CurtailmentPlan()
     return _lower(event, panel, reading, -more_kw, target, now)
@@ -56,6 +63,7 @@ def _raise(
     more_kw: float,
     now: float,
     target: ShedTarget,
+    unreached: Container[str],
 ) -> CurtailmentPlan:
     planned: list[ShedCircuit] = []
     left_kw = more_kw
@@ -72,7 +80,7 @@ def _raise(
         if circuit.id in left_out or left_kw <= 0.0:
             continue
         read = reading.circuit(circuit.id)
-        held_so = event.circuit(circuit.id)
+        held_so = None if circuit.id in unreached else event.circuit(circuit.id)
         way = CircuitRaise(circuit, read, held_so, now, at_least=target.is_export)
         raised = way.by(left_kw, lasting_sec)
         if raised is None:

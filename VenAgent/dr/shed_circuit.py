@@ -384,6 +384,9 @@ class ShedCircuit:
         """Whether its write was not confirmed, and `reading` shows its point as it was before."""
         if self.confirmed is not False or self.switching or not self.to_put_back:
             return False
+        if self.relinquish:  # what others make of it meanwhile is not what it was
+            setting = self.setting(reading)
+            return setting is not None and not self._is_at(setting, self.value)
         return self._is_at(self.setting(reading), self.before)
 
     def is_others(self, reading: PanelReading | None, ours: Iterable[float | bool] = ()) -> bool:

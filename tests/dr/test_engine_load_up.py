@@ -303,3 +303,20 @@ def test_a_charger_never_gets_less_than_it_takes() -> None:
         assert house.limits["ev1"] == amps, raise_kw
         house.wait_until_over()
         assert house.limits["ev1"] == 0.0
+
+
+def test_what_was_not_reached_is_raised_once_its_device_is_there(turned_down: House) -> None:
+    """As a shed: it was left out of the event for good."""
+    house = turned_down
+    house.broken = {"heater1"}
+    before, before_kw = house.setting, house.power_kw
+    load_up(house, 8.0, duration_sec=1_200.0)
+    house.wait(60.0)
+    assert house.limits["heater1"] == 50.0
+    short_kw = house.power_kw - before_kw
+    house.broken = set()
+    house.wait(240.0)
+    assert house.power_kw - before_kw > short_kw
+    assert house.power_kw - before_kw == pytest.approx(8.0, rel=0.06)
+    house.wait_until_over()
+    assert house.setting == before

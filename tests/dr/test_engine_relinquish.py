@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.dr.house import House
+from tests.dr.flexible_house import FlexibleHouse, shop_panel, thermostat
+from tests.dr.house import House, send_event
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
 
@@ -153,3 +154,21 @@ def test_under_a_limit_our_own_slot_is_not_taken_for_someone_s(house: BacnetHous
     house.send("cancel", event_id="grid", correlationId="c")
     house.wait(120.0)
     assert house.slots == {}
+
+
+def test_an_output_that_was_not_reached_is_tried_again_whatever_its_schedule_does() -> None:
+    """What its point reads was the schedule's by then, and no more what it was before."""
+    powers_kw = {"rtu1": 4.0, "range1": 2.4, "outlets1": 1.2, "fridge1": 0.2}
+    house = FlexibleHouse(shop_panel(thermostat("rtu1")), powers_kw, {"rtu1": 2.0})
+    house.is_bacnet = True
+    house.wait(120.0)
+    house.broken = {"rtu1"}
+    send_event(house, 5.6, duration_sec=3_600.0)
+    house.wait(30.0)
+    assert house.limits["rtu1"] == 22.0
+    house.broken = set()
+    house.own["rtu1"] = house.limits["rtu1"] = 21.0
+    house.wait(240.0)
+    assert house.limits["rtu1"] == 23.0
+    house.wait_until_over()
+    assert house.limits["rtu1"] == 21.0
