@@ -7,6 +7,7 @@ import os
 import signal
 from datetime import timedelta
 
+import gevent
 import pytest
 
 from tests.platform.ledger import fault
@@ -93,6 +94,24 @@ def test_stopped_in_order_in_mid_event_the_agent_restores_first(site: Site) -> N
     wait_for(lambda: site.open_contactors() == set(), "the coils are closed again")
     said = lambda: [m["status"] for m in site.cloud.messages("ven/status/test_thing")]  # noqa: E731
     wait_for(lambda: said()[-1:] == ["offline"], "it says so")
+
+
+def test_stopped_in_order_what_does_not_go_back_at_once_is_tried_on(
+    site: Site, attempt: int
+) -> None:
+    """Nothing was tried again once the agent was told to stop: one lost write kept a circuit off
+    until its next start."""
+    begun = site.cloud.command("event", event_id=site.event_id(), shed_kw=3, duration_sec=600)
+    assert begun["status"] == "accepted", begun
+    assert site.open_contactors() == {"dryer1"}
+    site.panel.fault("illegal", register="coil", address=3)
+    stopping = gevent.spawn(site.stop, VEN)
+    alerts = lambda: site.cloud.messages("ven/alerts/test_thing")  # noqa: E731
+    wait_for(lambda: "restore.failed" in [m["code"] for m in alerts()], "it says so", 60.0)
+    site.panel.clear()
+    stopping.join()
+    assert site.pid(VEN) is None
+    assert site.open_contactors() == set()
 
 
 def test_killed_in_mid_event_it_comes_back_and_ends_the_event_on_time(site: Site) -> None:
