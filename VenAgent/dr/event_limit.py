@@ -19,6 +19,10 @@ class EventLimit:
     """With `heartbeat_sec`: when its sender was heard last."""
     failsafe_ts: float | None = None
     """Since when the failsafe limit rules; None while the sender is heard."""
+    failsafe_kw: float | None = None
+    """What the failsafe limit was when it began to rule, and for how long it was to rule at least:
+    a change that leaves them out shortens nothing."""
+    failsafe_least_sec: float = 0.0
     new_limit_ts: float | None = None
     """When a new limit came during that."""
     highest_mean_kw: float | None = None
@@ -46,9 +50,15 @@ class EventLimit:
         """A sign of its sender."""
         return replace(self, heartbeat_ts=max(self.heartbeat_ts or ts, ts))
 
-    def in_failsafe(self, now: float) -> EventLimit:
+    def in_failsafe(self, now: float, failsafe_kw: float, least_sec: float) -> EventLimit:
         """The sender was not heard for too long: the failsafe limit rules."""
-        return replace(self, failsafe_ts=now, new_limit_ts=None)
+        return replace(
+            self,
+            failsafe_ts=now,
+            failsafe_kw=failsafe_kw,
+            failsafe_least_sec=least_sec,
+            new_limit_ts=None,
+        )
 
     def with_new_limit(self, now: float) -> EventLimit:
         """A new limit came while the failsafe limit rules."""
@@ -60,7 +70,9 @@ class EventLimit:
 
     def out_of_failsafe(self) -> EventLimit:
         """The sender was heard, and gave a new limit."""
-        return replace(self, failsafe_ts=None, new_limit_ts=None)
+        return replace(
+            self, failsafe_ts=None, failsafe_kw=None, failsafe_least_sec=0.0, new_limit_ts=None
+        )
 
     def with_mean(self, mean_kw: float, over_sec: float) -> EventLimit:
         """The mean over its window, and for how long more it was over the limit."""

@@ -33,9 +33,8 @@ class EventLimitTerms(NamedTuple):
         return self._limited_kw(self.request.export_kw, is_failsafes=is_alone)
 
     def _limited_kw(self, asked_kw: float | None, *, is_failsafes: bool) -> float | None:
-        """While the failsafe limit rules, that; a stricter one that came since goes before it. A
-        new limit without a failsafe is about to rule, and does so at once."""
-        failsafe_kw = self.request.failsafe_kw
+        """While the failsafe limit rules, that; a stricter one that came since goes before it."""
+        failsafe_kw = self.failsafe_kw
         if not self.limit.is_failsafe or not is_failsafes or asked_kw is None:
             return asked_kw
         if failsafe_kw is None:
@@ -43,6 +42,19 @@ class EventLimitTerms(NamedTuple):
         if self.limit.new_limit_ts is None:
             return failsafe_kw
         return min(failsafe_kw, asked_kw)
+
+    @property
+    def failsafe_kw(self) -> float | None:
+        """What it asks for; of a change that leaves it out, what rules already and has to for a
+        time: without one, a new limit without a failsafe rules at once."""
+        if self.request.failsafe_kw is None and self.limit.failsafe_least_sec > 0.0:
+            return self.limit.failsafe_kw
+        return self.request.failsafe_kw
+
+    @property
+    def failsafe_least_sec(self) -> float:
+        """For how long it rules at least."""
+        return max(self.request.failsafe_min_sec, self.limit.failsafe_least_sec)
 
     @property
     def text(self) -> str:
@@ -73,4 +85,4 @@ class EventLimitTerms(NamedTuple):
     def failsafe_least_until_ts(self) -> float | None:
         """Until when the failsafe limit rules at least; None while it does not."""
         since_ts = self.limit.failsafe_ts
-        return None if since_ts is None else since_ts + self.request.failsafe_min_sec
+        return None if since_ts is None else since_ts + self.failsafe_least_sec

@@ -79,8 +79,10 @@ class LimitFailsafe:
         return [SaveEventEffect.of(event)]
 
     def _enter(self, event: Event, now: float) -> Effects:
-        event.keep_limit(event.limit.in_failsafe(now))
-        heartbeat_sec, failsafe_kw = event.request.heartbeat_sec, event.request.failsafe_kw
+        request = event.request
+        heartbeat_sec, failsafe_kw = request.heartbeat_sec, request.failsafe_kw or 0.0
+        least_sec = request.failsafe_min_sec
+        event.keep_limit(event.limit.in_failsafe(now, failsafe_kw, least_sec))
         text = (
             f"nothing was heard of the sender for {heartbeat_sec:g} s: the failsafe limit of "
             f"{failsafe_kw:g} kW rules until it is heard again and gives a new limit"
@@ -114,12 +116,13 @@ def limit_failsafe_over(event: Event) -> Effects:
 
 def limit_failsafe_reason(event: Event) -> Reason | None:
     """Why another limit rules than the one asked for; None if that does."""
-    failsafe_kw = event.request.failsafe_kw
-    if not event.limit.is_failsafe or failsafe_kw is None:  # None: a new limit is about to rule
+    terms = event.limit_terms
+    failsafe_kw, least_sec = terms.failsafe_kw, terms.failsafe_least_sec
+    if not event.limit.is_failsafe or failsafe_kw is None:
         return None
     text = f"its sender was silent: the failsafe limit of {failsafe_kw:g} kW rules"
-    if event.request.failsafe_min_sec > 0.0:
-        text += f", for at least {event.request.failsafe_min_sec:g} s"
+    if least_sec > 0.0:
+        text += f", for at least {least_sec:g} s"
     return Reason(ReasonCode.FAILSAFE, text)
 
 

@@ -114,6 +114,8 @@ def _limit_record(limit: EventLimit) -> Record:
     return {
         "heartbeat_ts": limit.heartbeat_ts,
         "failsafe_ts": limit.failsafe_ts,
+        "ruling_failsafe_kw": limit.failsafe_kw,
+        "ruling_failsafe_least_sec": limit.failsafe_least_sec,
         "new_limit_ts": limit.new_limit_ts,
         "reference_kw": limit.reference_kw,
         "highest_mean_kw": limit.highest_mean_kw,
@@ -128,6 +130,8 @@ def _limit(record: Mapping[str, Any]) -> EventLimit:
     return EventLimit(
         heartbeat_ts=record.get("heartbeat_ts"),
         failsafe_ts=record.get("failsafe_ts"),
+        failsafe_kw=record.get("ruling_failsafe_kw"),
+        failsafe_least_sec=record.get("ruling_failsafe_least_sec", 0.0),
         new_limit_ts=record.get("new_limit_ts"),
         reference_kw=record.get("reference_kw"),
         highest_mean_kw=record.get("highest_mean_kw"),

@@ -351,6 +351,33 @@ def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     assert 4.2 < house.power_kw <= 9.0
 
 
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"failsafe_min_sec": None},
+        {"failsafe_min_sec": 0.0},
+        {"failsafe_min_sec": None, "failsafe_kw": None, "heartbeat_sec": None},
+    ],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_change_that_leaves_the_failsafe_out_does_not_shorten_the_one_that_rules(
+    house: House, left_out: dict[str, float | None], restarts: bool
+) -> None:
+    """LPC-TS-012: what it was to last at least when it began stands."""
+    in_failsafe(house, failsafe_min_sec=600.0)
+    changed = {"failsafe_kw": 4.2, "heartbeat_sec": 120.0, "correlationId": "l2"} | left_out
+    known = {name: value for name, value in changed.items() if value is not None}
+    house.send("limit", event_id="limit", import_kw=9.0, modification=1, **known)
+    if restarts:
+        house.restart()
+    beat(house, 500.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+    beat(house, 300.0)
+    assert state(house) is GridLimitState.LIMITED
+    assert 4.2 < house.power_kw <= 9.0
+
+
 @pytest.mark.long
 def test_a_sender_that_falls_silent_again_has_to_give_a_new_limit_again(house: House) -> None:
     """LPC-921: not by a heartbeat alone, with a limit as old as its silence."""
@@ -560,7 +587,9 @@ def test_what_is_known_of_a_limit_moves_with_the_clock_and_ends_with_its_failsaf
     moved = known.shifted(-5.0)
     assert (moved.heartbeat_ts, moved.failsafe_ts, moved.new_limit_ts) == (5.0, 15.0, 25.0)
     assert EventLimit().shifted(-5.0) == EventLimit()
-    again = known.in_failsafe(40.0)
+    again = known.in_failsafe(40.0, failsafe_kw=4.2, least_sec=600.0)
+    assert (again.failsafe_kw, again.failsafe_least_sec) == (4.2, 600.0)
+    assert again.out_of_failsafe().failsafe_kw is None
     assert (again.failsafe_ts, again.new_limit_ts) == (40.0, None), "a limit of before counts not"
     left = known.out_of_failsafe()
     assert (left.failsafe_ts, left.new_limit_ts, left.heartbeat_ts) == (None, None, 10.0)
