@@ -31,23 +31,34 @@ class Failsafe:
     ) -> None:
         self._requests = requests
         self._beat = 0
+        self._leases: tuple[SiteLeaseConfig, ...] = ()
+        self._left: tuple[SiteLeaseConfig, ...] = ()
+        """Those that an edit has taken away while they were armed: kept until all is given back."""
+        self._armed: bool | None = None
+        """None: an earlier process, or another configuration, may have armed the devices."""
         self.reconfigure(leases, driver)
 
     def reconfigure(self, leases: Iterable[SiteLeaseConfig], driver: str) -> None:
         """A new configuration: what the devices wait for now may be another time-out."""
+        before = self._all if self._armed is not False else ()
         self._leases = tuple(leases)
+        kept = {_registers(lease) for lease in self._leases}
+        self._left = tuple(lease for lease in before if _registers(lease) not in kept)
         self._driver = driver
-        self._armed: bool | None = None
-        """None: an earlier process, or another configuration, may have armed the devices."""
+        self._armed = None
         self._renewed: dict[str, float] = {}
         """By device: when its last renewal succeeded, by the monotonic clock."""
         self.failure: str | None = None
         """Why a lease could not be renewed; None when all were."""
 
     @property
+    def _all(self) -> tuple[SiteLeaseConfig, ...]:
+        return (*self._leases, *self._left)
+
+    @property
     def interval_sec(self) -> float | None:
         """How often to renew; None when no device has a lease."""
-        return min((lease.timeout_sec / RENEWALS for lease in self._leases), default=None)
+        return min((lease.timeout_sec / RENEWALS for lease in self._all), default=None)
 
     @property
     def is_overdue(self) -> bool:
@@ -56,7 +67,7 @@ class Failsafe:
             return False
         now = time.monotonic()
         return any(
-            now - self._renewed.get(lease.device, now) > lease.timeout_sec for lease in self._leases
+            now - self._renewed.get(lease.device, now) > lease.timeout_sec for lease in self._all
         )
 
     def arm(self) -> None:
@@ -73,7 +84,7 @@ class Failsafe:
         known, self._armed = self._armed, True
         failed = self._write(heartbeats=True)
         now, came_back = time.monotonic(), False
-        for lease in self._leases:
+        for lease in self._all:
             since_sec = now - self._renewed.get(lease.device, now)
             if lease.device in failed:
                 self._renewed.setdefault(lease.device, now)
@@ -90,6 +101,7 @@ class Failsafe:
             self._armed = False
             self._write(heartbeats=False, timeout=lambda lease: 0.0)
             self.failure = None
+            self._left = ()
 
     def _write(
         self, *, heartbeats: bool, timeout: Callable[[SiteLeaseConfig], float] | None = None
@@ -98,7 +110,7 @@ class Failsafe:
         from it. Returns the devices that did not answer."""
         self._beat = (self._beat + 1) % BEATS
         wanted: dict[str, list[tuple[str, int]]] = {}
-        for lease in self._leases:
+        for lease in self._all:
             points = wanted.setdefault(lease.device, [])
             if heartbeats:
                 points.append((lease.heartbeat_point, self._beat))
@@ -153,3 +165,7 @@ class Failsafe:
             )
             if errors:
                 raise DeviceRequestFailure(str(errors)) from None
+
+
+def _registers(lease: SiteLeaseConfig) -> tuple[str, str, str | None]:
+    return lease.device, lease.heartbeat_point, lease.timeout_point

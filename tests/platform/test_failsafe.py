@@ -106,3 +106,26 @@ def test_a_driver_that_is_silent_is_not_asked_for_each_point(
     failsafe.arm()
     assert driver.calls == ["set_multiple_points"]
     assert "no answer" in str(failsafe.failure)
+
+
+@pytest.mark.parametrize("edited", ["removed", "renamed"])
+def test_a_lease_that_is_edited_away_in_mid_event_is_kept_until_all_is_given_back(
+    driver: LeaseDriver, failsafe: Failsafe, edited: str
+) -> None:
+    """Its device waited for the heartbeat for ever, and went back in each later event."""
+    (lease,) = CONFIG.leases
+    renamed = lease.model_copy(update={"heartbeat_point": "hb2", "timeout_point": "to2"})
+    failsafe.arm()
+    failsafe.reconfigure([renamed] if edited == "renamed" else [], "platform.driver")
+    assert failsafe.interval_sec == lease.timeout_sec / 3.0
+    driver.written.clear()
+    failsafe.renew()
+    assert ("heartbeat", 2) in driver.written
+    failsafe.give_back()
+    assert ("heartbeat_timeout_sec", 0) in driver.written
+    driver.written.clear()
+    failsafe.arm()
+    failsafe.renew()
+    assert {name for name, _ in driver.written} == (
+        {"hb2", "to2"} if edited == "renamed" else set()
+    )
