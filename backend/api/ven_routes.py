@@ -335,16 +335,23 @@ async def post_ven(
     return ven
 
 
-async def _refuse_id_of_another(
+async def _refuse_other_registration_id(
     connection: AsyncConnection, ven_id: str, registration_id: str | None
 ) -> None:
-    """409 when it is the thing name of another VEN, by its id or as it was registered."""
+    """A VEN is reached, and known when it reports, by its id: 409 for the thing name of another
+    VEN, 422 for any other than its own."""
     if registration_id is None or registration_id == ven_id:
         return
     other = VENS.c.id != ven_id
     is_its = or_(VENS.c.id == registration_id, VENS.c.registration_id == registration_id)
     if await connection.scalar(select(VENS.c.id).where(other, is_its).limit(1)) is not None:
         raise _id_of_another(registration_id)
+    raise invalid_request_field(
+        "registrationId",
+        f"stays {ven_id!r}, the thing name under which this VEN is commanded and reports: "
+        f"register {registration_id!r} as a VEN of its own, then delete this one",
+        registration_id,
+    )
 
 
 def _id_of_another(registration_id: str | None) -> HTTPException:
@@ -403,7 +410,7 @@ async def patch_ven(
         values["tags"] = sorted(set(body.tags or ())) or None
     async with uses.database.engine.begin() as connection:
         await read_ven_or_404(connection, ven_id)
-        await _refuse_id_of_another(connection, ven_id, body.registration_id)
+        await _refuse_other_registration_id(connection, ven_id, body.registration_id)
         if values:
             with _registration_id_taken(body.registration_id):
                 await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))

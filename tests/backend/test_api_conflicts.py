@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from backend.ingest.batch_storage import register_batch_vens
 from backend.store.database import Database
@@ -72,9 +73,14 @@ async def test_a_registration_id_that_another_ven_has_is_refused_by_name(
             await client.post("/api/vens/", json={"name": name, "registrationId": name})
         taken = await client.patch("/api/vens/a", json={"registrationId": "b"})
         moved = await client.patch("/api/vens/a", json={"registrationId": "c"})
+        async with database.engine.begin() as connection:  # as versions before took it
+            await connection.execute(
+                update(VENS).where(VENS.c.id == "a").values(registration_id="c")
+            )
         again = await client.post("/api/vens/", json={"name": "c", "registrationId": "c"})
-    assert (taken.status_code, moved.status_code, again.status_code) == (409, 200, 409)
+    assert (taken.status_code, moved.status_code, again.status_code) == (409, 422, 409)
     assert "'b' is another VEN's" in taken.json()["detail"]
+    assert "register 'c' as a VEN of its own" in moved.json()["detail"][0]["msg"]
     # A VEN of that name that sends telemetry is known all the same, and its batch is stored.
     async with database.engine.begin() as connection:
         await register_batch_vens(connection, {"c", "d"}, utc_now())
