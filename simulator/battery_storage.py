@@ -43,6 +43,9 @@ class BatteryStorage:
         self.own_kw = 0.0
         self.setpoint_kw = 0.0
         self.remote = False
+        self.watchdog_sec = 0.0
+        """After so long without a write its own programme rules again; 0: never."""
+        self._unwritten_sec = 0.0
 
     @property
     def soc_percent(self) -> float:
@@ -66,7 +69,8 @@ class BatteryStorage:
         return min(self.most_charge_kw, max(-self.most_discharge_kw, wanted_kw))
 
     def step(self, duration_sec: float) -> None:
-        """Charge or discharge with the power as it is; it stops where it is full or empty."""
+        """Charge or discharge with the power as it is; it stops where it is full or empty. Its
+        watchdog looks afterwards."""
         one_way = math.sqrt(self.ROUND_TRIP_EFFICIENCY)
         power_kw = self.power_kw
         gained_kw = power_kw * one_way if power_kw > 0.0 else power_kw / one_way
@@ -76,6 +80,9 @@ class BatteryStorage:
             self.stored_kwh = min(self.CAPACITY_KWH, stored_kwh)
         elif gained_kw < 0.0:
             self.stored_kwh = max(lowest_kwh, stored_kwh)
+        self._unwritten_sec += duration_sec
+        if self.watchdog_sec and self._unwritten_sec >= self.watchdog_sec:
+            self.remote = False
 
     def power_up(self) -> None:
         """Its own programme rules again."""
@@ -87,6 +94,7 @@ class BatteryStorage:
         if not -self.MOST_KW <= setpoint_kw <= self.MOST_KW:
             raise ValueError(f"the setpoint is from {-self.MOST_KW:g} to {self.MOST_KW:g} kW")
         self.setpoint_kw = setpoint_kw
+        self._unwritten_sec = 0.0
 
     @property
     def points(self) -> Sequence[SiteEquipmentPoint]:
@@ -116,10 +124,11 @@ class BatteryStorage:
 
     @property
     def settings(self) -> Mapping[str, SiteEquipmentSetting]:
-        """What is in it, and its own programme."""
+        """What is in it, its own programme, and its watchdog."""
         return {
             "soc_percent": SiteEquipmentSetting(self._set_soc, 0.0, 100.0),
             "own_kw": SiteEquipmentSetting(self._set_own, -self.MOST_KW, self.MOST_KW),
+            "watchdog_sec": SiteEquipmentSetting(self._set_watchdog, 0.0, 3_600.0),
         }
 
     def state(self) -> dict[str, Any]:
@@ -135,9 +144,13 @@ class BatteryStorage:
 
     def _set_remote(self, value: float) -> None:
         self.remote = bool(value)
+        self._unwritten_sec = 0.0
 
     def _set_soc(self, value: float) -> None:
         self.stored_kwh = self.CAPACITY_KWH * value / 100.0
+
+    def _set_watchdog(self, value: float) -> None:
+        self.watchdog_sec = value
 
     def _set_own(self, value: float) -> None:
         self.own_kw = value

@@ -114,6 +114,25 @@ def test_it_stops_where_it_is_full_and_where_it_is_empty() -> None:
     assert battery.power_kw == 0.0
 
 
+def test_a_battery_with_a_watchdog_goes_back_to_its_own_programme_when_nobody_writes() -> None:
+    battery = BatteryStorage()
+    battery.settings["watchdog_sec"].write(60.0)
+    battery.settings["own_kw"].write(0.5)
+    write = {point.name: point.write for point in battery.points if point.write is not None}
+    write["setpoint_kw"](-3.0)
+    write["remote"](1.0)
+    for _ in range(3):
+        pass_time(battery, 50)
+        assert battery.power_kw == -3.0
+        write["setpoint_kw"](-3.0)
+    pass_time(battery, 60)
+    assert (battery.power_kw, battery.state()["remote"]) == (0.5, False)
+    battery.settings["watchdog_sec"].write(0.0)
+    write["remote"](1.0)
+    pass_time(battery, HOUR_SEC)
+    assert battery.power_kw == -3.0
+
+
 def test_without_remote_control_its_own_programme_rules() -> None:
     battery = BatteryStorage()
     battery.settings["own_kw"].write(1.5)

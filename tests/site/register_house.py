@@ -18,10 +18,13 @@ from VenAgent.site.point_readings import PointReadings
 DEVICE = "site/panel"
 
 
-def register_config(*circuits: Mapping[str, Any]) -> AgentConfig:
-    """All points are of one device, whose `total_kw` is the panel's meter."""
+def register_config(*circuits: Mapping[str, Any], **quirks: Any) -> AgentConfig:
+    """All points are of one device, whose `total_kw` is the panel's meter, with its `quirks`."""
     panel = {"device": DEVICE, "amperage": 200, "voltage": 240, "power_point": "total_kw"}
-    return AgentConfig.load({"ven_id": VEN_ID, "panel": panel, "circuits": list(circuits)}, {})
+    blocks = {"quirks": [{"device": DEVICE, **quirks}]} if quirks else {}
+    return AgentConfig.load(
+        {"ven_id": VEN_ID, "panel": panel, "circuits": list(circuits), **blocks}, {}
+    )
 
 
 class RegisterHouse(House):

@@ -10,6 +10,8 @@ import pytest
 from tests.dr.house import send_event
 from tests.site.register_house import RegisterHouse, register_config
 from tests.support.each_case import each_case
+from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.point_write import PointWrite
 
 BATTERY = {
     "id": "battery1",
@@ -164,3 +166,70 @@ def test_a_charger_that_was_turned_down_is_raised_and_is_what_it_was() -> None:
     assert house.registers["amps"] == 14
     house.wait(600.0)
     assert own(house) == BEFORE | {"amps": 8}
+
+
+# ---- a remote mode that lapses -------------------------------------------------------------------
+
+WATCHDOG_SEC = 60.0
+
+
+class LapsingHouse(RegisterHouse):
+    """An inverter's command time-out: a minute without a write, and the battery follows its own
+    programme again. What its register holds stays there."""
+
+    sent_ts = 0.0
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        failures = super()._write(writes)
+        self.sent_ts = self.now
+        return failures
+
+    def read(self) -> PanelReading:
+        if self.now - self.sent_ts >= WATCHDOG_SEC:
+            self.registers["mode"] = 1
+        self.registers["soc"] += 0.01 * self.registers.get("battery_kw", 0.0)
+        return super().read()
+
+
+def lapsing_home(**quirks: Any) -> LapsingHouse:
+    house = LapsingHouse(register_config(BATTERY, CHARGER, HEATER, **quirks), REGISTERS, physics)
+    house.wait(300.0)
+    return house
+
+
+@pytest.mark.long
+@each_case("op", ["event", "limit", "loadUp"])
+def test_a_battery_whose_remote_mode_lapses_is_written_again_before(op: str) -> None:
+    """It idled for the rest of the event, "changed by hand", and others went off in its place."""
+    house = lapsing_home(renew_sec=20)
+    asked = {
+        "event": {"shed_kw": 4.0, "duration_sec": 1_200.0},
+        "limit": {"import_kw": 11.0, "duration_sec": 1_200.0},
+        "loadUp": {"raise_kw": 3.0, "duration_sec": 1_200.0},
+    }
+    house.send(op, event_id="e1", correlationId="c1", **asked[op])
+    house.wait(200.0)  # a limit makes up for what was drawn before, and then lets some back
+    commanded = house.registers["command_w"]
+    assert (house.registers["mode"], commanded < 0) == (4, op == "loadUp")
+    acked = list(house.statuses())
+    for _ in range(95):
+        house.wait(10.0)
+        assert house.registers["mode"] == 4
+    assert (house.registers["command_w"], house.registers["heater_on"]) == (commanded, True)
+    assert house.statuses() == acked
+    assert house.alerts == {}
+    house.wait(600.0)
+    assert own(house) == BEFORE
+    known = len(house.written)
+    house.wait(600.0)
+    assert len(house.written) == known
+
+
+def test_without_the_setting_a_remote_mode_that_lapses_is_given_back_all_the_same() -> None:
+    house = lapsing_home()
+    send_event(house, 4.0, duration_sec=600.0)
+    house.wait(200.0)
+    assert house.registers["mode"] == 1
+    house.wait(1_200.0)
+    assert own(house)["mode"] == BEFORE["mode"]
+    assert own(house)["heater_on"] is True
