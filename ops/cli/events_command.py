@@ -16,7 +16,7 @@ from ops.cli.command_options import Json
 from ops.clients.command_sender import send_command_to_own_ven
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal as show
-from ops.host.ops_error import OpsError
+from ops.host.ops_error import OpsError, unreachable_words
 from ops.host.paths import Paths
 from ops.host.terminal import terminal_clock_text, terminal_kw_text, terminal_printable
 from ops.volttron.meant_site import meant_site_settings
@@ -86,8 +86,11 @@ def _answer(agent: AgentConfig, url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
             answer = json.load(response)
-    except (OSError, ValueError) as error:
-        raise OpsError(f"{url} does not answer: {error}", "See `ven_control.sh status`.") from None
+    except OSError as error:
+        why = unreachable_words(error)
+        raise OpsError(f"{url} does not answer: {why}", "See `ven_control.sh status`.") from None
+    except ValueError:
+        raise OpsError(f"{url} does not answer in JSON: another program is there") from None
     return answer if isinstance(answer, dict) else {}
 
 

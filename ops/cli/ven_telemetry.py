@@ -15,12 +15,12 @@ from ops.host import terminal
 def follow_ven_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
     """From the topic of all VENs; each message once, although it goes to two topics."""
     with OperatorMqttClient(target) as client:
-        client.subscribe(target.topics.metering)
+        client.subscribe(target.topics.status, target.topics.metering)
         ours = (
             (message, contents)
             for message in client.messages()
-            for _, contents in mqtt_client_messages([message])
-            if contents.get("venId") == target.ven_id
+            for topic, contents in mqtt_client_messages([message])
+            if contents.get("venId") == target.ven_id and not _is_presence(target, topic, contents)
         )
         for message, contents in islice(ours, count):
             if json:
@@ -28,6 +28,14 @@ def follow_ven_telemetry(target: VenTarget, count: int | None, json: bool) -> No
                 sys.stdout.flush()
             else:
                 _print_telemetry(contents)
+
+
+def _is_presence(target: VenTarget, topic: str, contents: Mapping[str, Any]) -> bool:
+    """Whether it is the VEN's status and no telemetry; that it is away is said, or one would wait
+    without a word."""
+    if topic == target.topics.status and contents.get("status") == "offline":
+        terminal.print_note(f"{target.ven_id} is offline at the broker {target.broker}")
+    return topic == target.topics.status
 
 
 def _print_telemetry(message: Mapping[str, Any]) -> None:

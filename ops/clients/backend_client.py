@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from ops.host.ops_error import OpsError
+from ops.host.ops_error import OpsError, unreachable_words
 
 ANSWER_WITHIN_SEC = 15.0
 DEFAULT_URL = "http://localhost:8000"
@@ -53,7 +53,7 @@ class BackendClient:
             ) from None
         except OSError as error:
             raise OpsError(
-                f"cannot reach the backend at {self.url}: {getattr(error, 'reason', error)}",
+                f"cannot reach the backend at {self.url}: {unreachable_words(error)}",
                 "Is it running? `ven_control.sh backend start` starts one here.",
             ) from None
         except ValueError:

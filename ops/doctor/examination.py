@@ -21,7 +21,7 @@ from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
 from ops.doctor.doctor_check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckSubject
 from ops.doctor.openadr_checks import openadr_checks
-from ops.host.ops_error import OpsError, ops_error_of_system
+from ops.host.ops_error import OpsError, ops_error_of_system, unreachable_words
 from ops.host.paths import Paths
 from ops.host.plain_user import plain_user_can_read
 from ops.host.site_settings import SiteSettings
@@ -295,10 +295,9 @@ def _backend(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
             "backend", False, "BACKEND_URL is no usable URL", "Write https://HOST[:PORT]."
         )
     except OSError as error:
-        reason = getattr(error, "reason", error)
         yield DoctorCheck(
             "backend",
             False,
-            f"{address} cannot be reached: {reason}",
+            f"{address} cannot be reached: {unreachable_words(error)}",
             "Check BACKEND_URL, and that the backend runs.",
         )

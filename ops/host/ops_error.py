@@ -43,3 +43,15 @@ def ops_error_of_system(error: OSError) -> OpsError | None:
         return None
     where = f"{error.filename}: " if error.filename else ""
     return OpsError(f"{where}{error.strerror}", advice[error.errno])
+
+
+def unreachable_words(error: OSError) -> str:
+    """Why an address does not answer, without the names that Python has for it."""
+    reason = getattr(error, "reason", error)
+    code = getattr(error, "code", None)  # it answers, and refuses
+    if code is not None:
+        return f"HTTP {code} {reason}"
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    said = reason.strerror if isinstance(reason, OSError) else None
+    return str(said or reason)

@@ -17,7 +17,7 @@ from typing import Any
 from ops.host import staging
 from ops.host.child_environment import child_environment
 from ops.host.condition import wait_for_condition
-from ops.host.ops_error import OpsError
+from ops.host.ops_error import OpsError, unreachable_words
 from ops.host.paths import Paths
 from ops.host.ports import require_free_port
 from ops.host.processes import (
@@ -234,7 +234,7 @@ def _process_health(url: str) -> list[str]:
         except ValueError:
             return [f"HTTP {error.code} from {url}"]
     except OSError as error:
-        return [f"{url} does not answer: {getattr(error, 'reason', error)}"]
+        return [f"{url} does not answer: {unreachable_words(error)}"]
     except ValueError:
         return [f"{url} does not answer in JSON"]
     return [str(reason) for reason in answer.get("reasons", [])]

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from ops.cli import ven_control as cli
 from ops.host import site_settings as settings
+from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
+from tests.support.ports import free_port
 
 TOKEN = "a-token-of-the-test"
 OVER = {
@@ -192,4 +194,16 @@ def test_a_page_whose_port_nobody_named_is_asked_for_where_the_ven_says(
     assert "evt-1" in events()
     told["page_url"] = None
     with pytest.raises(Exception, match="switched off"):
+        events()
+
+
+def test_a_page_that_cannot_be_asked_is_told_in_plain_words(
+    page: HTTPServer, paths: Paths, settings: SiteSettings
+) -> None:
+    """In no word of Python's for it."""
+    _started_with(paths, settings, {"port": page.server_port, "token": TOKEN[::-1]})
+    with pytest.raises(OpsError, match=r"does not answer: HTTP 401 Unauthorized$"):
+        events()
+    _started_with(paths, settings, {"port": free_port(), "token": TOKEN})
+    with pytest.raises(OpsError, match=r"does not answer: Connection refused$"):
         events()

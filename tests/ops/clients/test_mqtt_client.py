@@ -15,6 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ops.cli.ven_telemetry import follow_ven_telemetry
 from ops.clients.command_sender import UNANSWERED, CommandSenderDraft, send_command_to_ven
 from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
@@ -205,3 +206,19 @@ def test_a_broker_that_wants_a_login_gets_it(
     loaded = load_site_settings(paths)
     assert loaded is not None
     assert loaded.ven_target() == known.ven_target()
+
+
+def test_who_follows_the_telemetry_is_told_that_the_ven_is_away(
+    target: VenTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = {"venId": target.ven_id, "status": "offline"}
+    reading = {"venId": target.ven_id, "seq": 7, "usedPowerKw": 17.6, "shedPowerKw": 0.0}
+    with OperatorMqttClient(target) as client:
+        for topic, message in ((target.topics.status, away), (target.topics.metering, reading)):
+            kept = client._client.publish(topic, json.dumps(message), qos=1, retain=True)
+            kept.wait_for_publish(10)
+        follow_ven_telemetry(target, 1, json=False)
+    said = capsys.readouterr()
+    assert f"{target.ven_id} is offline at the broker" in said.err
+    assert len(said.out.splitlines()) == 1
+    assert "17.60 kW" in said.out
