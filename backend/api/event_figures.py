@@ -14,6 +14,7 @@ from backend.store.freshness import freshness_of_state
 from backend.store.statuses import NOT_RESPONDING, REFUSING, SHEDDING
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
+from VenAgent.contract.op import Op
 
 FRESH = timedelta(seconds=90)
 """What was heard longer ago is not told as if it were so now."""
@@ -25,7 +26,7 @@ def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
     """What a participant sheds: its telemetry if it is of the event, else what its ack said.
 
     Null for one that does not shed, or has not been heard lately; 0 when the event is over and it
-    does not say any more that it sheds for it.
+    does not say any more that it sheds for it, and while it sheds for another event.
     """
     state, part = VEN_STATE.c, PARTICIPANTS.c
     fresh = freshness_of_state(now, FRESH)
@@ -45,9 +46,17 @@ def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
     is_over = exists(
         select(EVENTS.c.id).where(EVENTS.c.id == part.event_id, EVENTS.c.ended_at.is_not(None))
     )
+    # Under a limit it may be all the while.
+    is_elsewhere = exists(
+        select(_OTHER.c.id).where(
+            _OTHER.c.id == state.event_id,
+            _OTHER.c.id != part.event_id,
+            _OTHER.c.kind != Op.LIMIT.value,
+        )
+    )
     return case(
         (and_(told, in_it), state.shed_power_kw),
-        (is_over, 0.0),
+        (or_(is_over, and_(fresh, is_elsewhere)), 0.0),
         (and_(told, since), state.shed_power_kw),
         (or_(just_agreed, in_it), part.actual_shed_kw),
         else_=None,
@@ -59,6 +68,7 @@ _RESPONDS = and_(
     PARTICIPANTS.c.status.not_in((*REFUSING, NOT_RESPONDING)),
 )
 _MEASURED = EventPerformanceRow.__table__
+_OTHER = EVENTS.alias("other_event")
 _TABLES = PARTICIPANTS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id)
 
 

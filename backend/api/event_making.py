@@ -142,6 +142,7 @@ async def preview_event_of_body(
         end_time=new.end,
         selection=new.selection,
         programme_id=new.programme_id,
+        priority=new.priority,
     )
     if new.kind == Op.LIMIT:
         rooms = {

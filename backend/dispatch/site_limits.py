@@ -116,7 +116,8 @@ async def _events_near(
             # One that was withdrawn after it had begun was had all the same.
             or_(EVENTS.c.status != CANCELLED, EVENTS.c.activated_at.is_not(None)),
             ~EVENTS.c.dry_run,
-            PARTICIPANTS.c.status.not_in(REFUSING),
+            # Who left it, or failed in it, has been in it; who refused has not.
+            or_(PARTICIPANTS.c.status.not_in(REFUSING), PARTICIPANTS.c.actual_shed_kw > 0.0),
             counted,
         )
     )

@@ -49,6 +49,7 @@ from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
 from VenAgent.baseline.sampling_interval import sampling_gap_limit_sec
 from VenAgent.baseline.site_calendar import SiteCalendar
+from VenAgent.contract.op import Op
 
 _log = structlog.get_logger(__name__)
 
@@ -235,7 +236,7 @@ async def _measure_vens(
     ven_ids = [one.ven_id for one in participants]
     calendar = SiteCalendar(ZoneInfo(settings.measure_timezone))
     before = await _before(connection, ven_ids, window)
-    slices = await _slices_by_gap(connection, ven_ids, window, before)
+    slices = await _slices_by_gap(connection, event, ven_ids, window, before)
     histories = {}
     if method in DAY_METHODS:
         histories = await _histories(connection, ven_ids, window, calendar)
@@ -324,6 +325,7 @@ async def _before(
 
 async def _slices_by_gap(
     connection: AsyncConnection,
+    event: Any,
     ven_ids: Sequence[str],
     window: VenPerformanceWindow,
     before: Mapping[str, VenBaselineTelemetry],
@@ -337,17 +339,25 @@ async def _slices_by_gap(
         by_gap.setdefault(round(limit_sec, 1), []).append(ven_id)
     found: dict[str, list[VenPerformanceSlice]] = {}
     for limit_sec, some in by_gap.items():
-        found |= await _slices(connection, some, window, limit_sec)
+        found |= await _slices(connection, event, some, window, limit_sec)
     return found
+
+
+_IS_FOR_THIS_EVENT = """(event_id IS NULL OR event_id = :event
+    OR event_id NOT IN (SELECT id FROM events WHERE kind <> 'limit'))"""
 
 
 async def _slices(
     connection: AsyncConnection,
+    event: Any,
     ven_ids: Sequence[str],
     window: VenPerformanceWindow,
     gap_limit_sec: float,
 ) -> dict[str, list[VenPerformanceSlice]]:
-    """A reading stands until the next, or the event's end, unless that is longer than the limit."""
+    """A reading stands until the next, or the event's end, unless that is longer than the limit.
+
+    While a site sheds for an event that went before this one, it delivers nothing for this one.
+    """
     epoch = _EPOCH[connection.dialect.name].format("timestamp")
     # A hair more: SQLite's days are a little short of the whole millisecond.
     number = f"CAST(floor((at + 0.0005) / {INTERVAL_SEC}) AS bigint)"
@@ -355,11 +365,12 @@ async def _slices(
     query = text(
         f"""SELECT ven_id, {number} AS slice, avg(used_power_kw), count(*), sum({stands}),
             sum(used_power_kw * ({stands}))
-        FROM (SELECT ven_id, used_power_kw, CAST({epoch} AS double precision) AS at,
+        FROM (SELECT ven_id, used_power_kw, event_id, CAST({epoch} AS double precision) AS at,
                 CAST(coalesce(lead({epoch}) OVER (PARTITION BY ven_id ORDER BY timestamp, seq),
                     :over) AS double precision) AS until
             FROM ven_telemetry
             WHERE ven_id IN :vens AND timestamp >= :begin AND timestamp < :end AND {_GOOD}) AS seen
+        WHERE {"true" if event.kind == Op.LIMIT else _IS_FOR_THIS_EVENT}
         GROUP BY ven_id, slice ORDER BY ven_id, slice"""
     ).bindparams(
         bindparam("vens", expanding=True),
@@ -369,6 +380,8 @@ async def _slices(
     )
     span: dict[str, Any] = {"begin": _moment(window.start), "end": _moment(window.end)}
     span |= {"gap": gap_limit_sec + 0.001, "over": window.end}
+    if event.kind != Op.LIMIT:
+        span["event"] = event.id
     found: dict[str, list[VenPerformanceSlice]] = {}
     for ven_id, slice_number, mean_kw, count, seen_sec, kw_sec in await connection.execute(
         query, {"vens": list(ven_ids), **span}

@@ -279,6 +279,29 @@ async def test_an_event_that_was_stopped_delivers_nothing_that_no_site_tells(
     assert datetime.fromisoformat(acks[0]["timestamp"]) <= utc_now()
 
 
+async def test_an_event_that_another_goes_before_delivers_nothing_meanwhile(
+    database: Database,
+) -> None:
+    """And the preview of the other tells that it would have the site."""
+    await add_house(database)
+    wire = Wire()
+    body = {"requestedReductionKw": 2, "durationSec": 600}
+    async with api(database, wire) as client:
+        await client.post("/api/events/", json={**body, "id": "low", "priority": 5})
+        await eventually(lambda: wire.to("house"))
+        await acknowledge(database, wire.sent)
+        preview = (await client.post("/api/events/preview", json={**body, "priority": 0})).json()
+        await client.post("/api/events/", json={**body, "id": "high", "priority": 0})
+        await eventually(lambda: len(wire.to("house")) == 2)
+        await acknowledge(database, wire.sent[1:])
+        await set_state(database, "house", event_id="high", shed_power_kw=2.0)
+        found = {
+            event_id: (await client.get(f"/api/events/{event_id}")).json()["currentReductionKw"]
+            for event_id in ("low", "high")
+        }
+    assert (preview["asked"], found) == (1, {"low": 0.0, "high": 2.0})
+
+
 async def test_the_console_streams_the_fleet_and_its_events(database: Database) -> None:
     await add_house(database)
     async with api(database, Wire()) as client:

@@ -132,6 +132,25 @@ async def test_a_site_is_not_asked_beyond_its_limits(database: Database, withdra
 
 
 @asynchronous
+async def test_an_event_that_a_site_left_is_one_that_it_had(database: Database) -> None:
+    """One that it refused is not."""
+    await add_vens(database, {"left": 2.0, "refused": 2.0})
+    for ven_id in ("left", "refused"):
+        await set_ven(database, ven_id, most_events_per_day=1)
+    wire = Wire()
+    async with api(database, wire) as client:
+        body = {"requestedReductionKw": 4, "durationSec": 600}
+        await client.post("/api/events/", json={**body, "id": "first"})
+        await eventually(lambda: len(wire.sent) == 2)
+        await acknowledge(database, wire.to("left"))
+        async with database.engine.begin() as connection:
+            await connection.execute(update(PARTICIPANTS).values(status="opted_out"))
+        await client.post("/api/events/first/stop")
+        preview = (await client.post("/api/events/preview", json=body)).json()
+    assert [one["venId"] for one in preview["vens"]] == ["refused"]
+
+
+@asynchronous
 async def test_a_programme_counts_its_own_events_and_a_site_all_of_them(
     database: Database,
 ) -> None:

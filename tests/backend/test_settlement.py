@@ -257,6 +257,24 @@ async def test_the_same_kwh_are_settled_once_for_a_site_under_a_limit_in_an_even
     assert (total["events"], total["deliveredKwh"]) == (2, pytest.approx(shed.delivered_kwh))
 
 
+async def test_what_a_site_delivers_for_an_event_that_goes_before_is_not_settled_twice(
+    database: Database,
+) -> None:
+    """It names the event that it sheds for."""
+    start = float(round(time.time()) - 4_000)
+    before, _ = before_and_during(start, 20.0)
+    half = start + 500
+    during = [(start + 20.0 * n, 6.0) for n in range(LASTS_SEC // 20)]
+    await store(database, "a", before)
+    await store(database, "a", [one for one in during if one[0] < half], eventId="low")
+    await store(database, "a", [one for one in during if one[0] >= half], eventId="high")
+    for event_id in ("low", "high"):
+        await an_event(database, start, {"a": 4.0}, event_id=event_id)
+    low, high = (await figures(database, "low"))["a"], (await figures(database, "high"))["a"]
+    assert low.delivered_kwh == pytest.approx(4.0 * 500 / 3_600, rel=0.02)
+    assert high.delivered_kwh == pytest.approx(4.0 * 1_000 / 3_600, rel=0.02)
+
+
 async def test_an_event_that_cannot_be_measured_is_in_the_settlement_and_says_so(
     database: Database,
 ) -> None:
