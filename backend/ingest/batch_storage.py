@@ -349,8 +349,12 @@ def _took_part(dialect: str) -> Update:
 async def store_batch_statuses(
     connection: AsyncConnection, statuses: Sequence[IngestStatusRecord]
 ) -> None:
-    """Online and offline, as VENs and their last wills say."""
-    latest = {status.ven_id: status for status in statuses}
+    """Online and offline, as VENs and their last wills say; an earlier boot's will says nothing."""
+    latest: dict[str, IngestStatusRecord] = {}
+    for status in statuses:
+        before = latest.get(status.ven_id)
+        if before is None or not status.is_of_earlier_boot_than(before):
+            latest[status.ven_id] = status
     vens: Table = VenRow.__table__  # type: ignore[assignment]
     rows = [
         {
@@ -358,17 +362,28 @@ async def store_batch_statuses(
             "said": ONLINE if status.online else OFFLINE,
             "since": utc_time_of_epoch(status.received),
             "boot": status.boot_id,
+            "sure": status.online or status.boot_id is None,
+            "at": utc_time_of_epoch(min(status.said_at or 0.0, status.received)),
         }
         for ven_id, status in sorted(latest.items())
     ]
+    boot = bindparam("boot", type_=vens.c.boot_id.type)
     if rows:
         await connection.execute(
             update(vens)
             .where(vens.c.id == bindparam("ven"), vens.c.status != MAINTENANCE)
+            .where(
+                or_(
+                    bindparam("sure", type_=Boolean),
+                    vens.c.boot_id.is_(None),
+                    vens.c.boot_id == boot,
+                    vens.c.status_since <= bindparam("at", type_=vens.c.status_since.type),
+                )
+            )
             .values(
                 status=bindparam("said"),
                 status_since=bindparam("since", type_=vens.c.status_since.type),
-                boot_id=func.coalesce(bindparam("boot", type_=vens.c.boot_id.type), vens.c.boot_id),
+                boot_id=func.coalesce(boot, vens.c.boot_id),
             ),
             rows,
         )

@@ -80,6 +80,15 @@ class IngestStatusRecord(NamedTuple):
     online: bool
     boot_id: str | None
     received: float
+    said_at: float | None = None
+    """By the site's clock (epoch s): of a last will, when its connection was made."""
+
+    def is_of_earlier_boot_than(self, other: IngestStatusRecord) -> bool:
+        """A last will that comes when the agent is long back, as another boot."""
+        boots = {self.boot_id, other.boot_id}
+        if self.online or not other.online or None in boots or len(boots) == 1:
+            return False
+        return self.said_at is None or other.said_at is None or self.said_at < other.said_at
 
 
 class IngestAlertRecord(NamedTuple):

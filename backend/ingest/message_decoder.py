@@ -39,7 +39,7 @@ from backend.ingest.message_fields import (
     read_status,
     read_telemetry,
 )
-from backend.ingest.plausible_values import PlausibleTimes, plausible_kw
+from backend.ingest.plausible_values import PlausibleTimes, plausible_epoch_sec, plausible_kw
 from VenAgent.contract.json_codec import MAX_DEPTH
 
 MAX_SEQ = 2**63 - 1
@@ -277,7 +277,13 @@ def _status(fields: StatusMessageFields, named: str | None, received: float) -> 
             f"status {str(fields.status)[:64]!r} is neither online nor offline"
         )
     online = fields.status == "online"
-    return IngestStatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
+    return IngestStatusRecord(
+        _ven_id(fields, named),
+        online,
+        _name(fields.bootId),
+        received,
+        plausible_epoch_sec(fields.ts),
+    )
 
 
 def _alert(

@@ -95,6 +95,8 @@ class StatusMessageFields(msgspec.Struct, gc=False):
     ven_id: Name = None
     mqttClientId: str | None = None
     status: str | None = None
+    ts: Any = None
+    """As `Moment`; one that is none makes the word itself no worse."""
     bootId: Name = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from backend.ingest.ingest_message import IngestMessageRefused
 
@@ -44,6 +45,18 @@ class PlausibleTimes:
 def plausible_times(now: float, *, retention: timedelta, ahead_sec: float) -> PlausibleTimes:
     """What is believed at `now` (epoch s). An hour less than what is kept."""
     return PlausibleTimes(now - (retention - timedelta(hours=1)).total_seconds(), now + ahead_sec)
+
+
+def plausible_epoch_sec(value: Any) -> float | None:
+    """`value` as epoch seconds, where it is a moment at all; whatever it is."""
+    if isinstance(value, str):
+        try:
+            value = _epoch(value, "ts")
+        except (IngestMessageRefused, OverflowError):
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e15:
+        return None
+    return value / 1000.0 if value >= _MILLISECONDS_FROM else float(value)
 
 
 def _epoch(text: str, what: str) -> float:

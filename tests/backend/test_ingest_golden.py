@@ -84,7 +84,7 @@ def test_the_golden_acks(status: str) -> None:
 
 def test_the_golden_status_and_alert() -> None:
     status = read(golden.GOLDEN_STATUS, TOPICS.status)
-    assert status == IngestStatusRecord(golden.VEN_ID, True, "5f0c2a", golden.TS)
+    assert status == IngestStatusRecord(golden.VEN_ID, True, "5f0c2a", golden.TS, golden.TS)
     alert = read(golden.GOLDEN_ALERT, TOPICS.alerts)
     assert isinstance(alert, IngestAlertRecord)
     assert (alert.timestamp, alert.severity, alert.code) == (AT, "warning", "meter_stale")

@@ -396,6 +396,36 @@ async def test_status_and_silence_decide_who_is_online(
     assert await now_is(91) == ("online", "b")
 
 
+async def test_a_last_will_of_an_earlier_boot_says_nothing_of_the_next(
+    database: Database, writer: IngestWriter
+) -> None:
+    """The broker may notice a dead connection when the agent is long back."""
+
+    def status(word: str, boot: str, ago_sec: float | None) -> IngestMessage:
+        body: dict[str, Any] = {"status": word, "bootId": boot}
+        if ago_sec is not None:
+            body["ts"] = utc_now().timestamp() - ago_sec
+        return message(encode_json(body), "ven/status/v")
+
+    async def after(*told: IngestMessage) -> tuple[str, str | None]:
+        await writer.store(list(told), "mqtt")
+        (ven,) = await all_of(database, VenRow)
+        return ven.status, ven.boot_id
+
+    await writer.store([message(payload("v"))], "mqtt")
+    old_will, dateless_will = status("offline", "B1", 300), status("offline", "B1", None)
+    assert await after(status("online", "B1", 299)) == ("online", "B1")
+    assert await after(old_will) == ("offline", "B1")  # its own boot's
+    assert await after(status("online", "B2", 0)) == ("online", "B2")
+    assert await after(old_will) == ("online", "B2")
+    assert await after(dateless_will) == ("online", "B2")
+    assert await after(status("offline", "B2", 1)) == ("offline", "B2")
+    assert await after(status("online", "B3", 0), old_will, dateless_will) == ("online", "B3")
+    assert await after(old_will, status("online", "B3", 0)) == ("online", "B3")
+    # A boot whose first word was missed is newer: its will counts.
+    assert await after(status("offline", "B4", -1)) == ("offline", "B4")
+
+
 async def test_a_checkpoint_belongs_to_the_batch(database: Database, writer: IngestWriter) -> None:
     async def checkpoint(connection: AsyncConnection) -> None:
         await connection.execute(

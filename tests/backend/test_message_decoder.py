@@ -182,7 +182,14 @@ def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
 
 def test_status_alert_and_loads_are_read() -> None:
     status = read({"venId": "v", "status": "offline", "ts": 1, "bootId": "b"}, "ven/status/v")
-    assert status == IngestStatusRecord("v", False, "b", NOW)
+    assert status == IngestStatusRecord("v", False, "b", NOW, 1.0)
+    for odd in (None, True, [], {}, "never", "", -1, 1e300, "1" * 400):
+        dateless = read({"status": "online", "ts": odd}, "ven/status/v")
+        assert dateless == IngestStatusRecord("v", True, None, NOW), odd
+    for same in (1_796_072_900_000, "1796072900", "2026-11-30T21:08:20Z"):
+        dated = read({"status": "online", "ts": same}, "ven/status/v")
+        assert isinstance(dated, IngestStatusRecord)
+        assert dated.said_at == 1_796_072_900.0, same
     said = build_alert(
         ven_id="v",
         ts=NOW,
