@@ -56,10 +56,7 @@ def build_telemetry(
         quality=quality,
         availability=_build_availability(engine, now),
         circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
-        loads=tuple(
-            _load_entry(c, reading, takes_part=engine.opted_out(now) is None)
-            for c in panel.circuits
-        ),
+        loads=_load_entries(engine, reading, now),
     )
 
 
@@ -160,6 +157,18 @@ def _circuit_entry(
         current_amps=json_number(amps),
         enabled=read.closed,
         critical=circuit.critical,
+    )
+
+
+def _load_entries(engine: Engine, reading: PanelReading, now: float) -> tuple[TelemetryLoad, ...]:
+    """What the planner could take now, of an event that is long enough: nothing of a circuit that
+    it must not touch, for its minimum on time, its guard, or a switch under way."""
+    untouchable = engine.site.unavailable(now + engine.site.policy.max_duration_sec, now)
+    believed = engine.site.guards.believed(engine.panel, reading, now)
+    takes_part = engine.opted_out(now) is None
+    return tuple(
+        _load_entry(c, believed, takes_part=takes_part and c.id not in untouchable)
+        for c in engine.panel.circuits
     )
 
 

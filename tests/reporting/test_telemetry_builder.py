@@ -17,12 +17,14 @@ from tests.dr.builders import (
     reading_of,
     switch,
 )
+from tests.dr.flexible_house import FlexibleHouse, shop_panel, thermostat, zone_guard
 from tests.dr.house import House
 from tests.support.each_case import each_case
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry, TelemetryQuality
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.policy import EndurancePolicy
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.telemetry_alerts import (
     telemetry_alert_meter_fault,
@@ -34,6 +36,10 @@ def telemetry_of(house: House, reading: PanelReading | None = None) -> Telemetry
     return report.build_telemetry(
         house.engine, reading or house.read(), TelemetryQuality.GOOD, seq=7, now=house.now
     )
+
+
+def capabilities(house: House) -> dict[str, float]:
+    return {load.load_id: load.shed_capability_kw for load in telemetry_of(house).loads}
 
 
 def during_an_event(shed_kw: float = 7.5) -> House:
@@ -111,6 +117,45 @@ def test_what_could_be_shed_is_what_the_planner_could_take() -> None:
         "fridge1": 0.0,
     }
     assert {load["id"]: load["currentPowerKw"] for load in wire["loads"]}["range1"] == -2.0
+
+
+def test_what_the_planner_must_not_touch_now_is_not_told_as_what_it_could_take() -> None:
+    """The operator counts and asks by it; a dry run in that moment says the same."""
+    bears = {
+        "heater1": EndurancePolicy(min_on_sec=1_800.0),
+        "ev1": EndurancePolicy(max_sheds_per_day=1),
+        "dryer1": EndurancePolicy(min_off_sec=5_400.0),  # an event of two hours could
+    }
+    panel = house_panel()
+    circuits = [replace(c, endurance=bears[c.id]) if c.id in bears else c for c in panel.circuits]
+    house = House(replace(panel, circuits=tuple(circuits)))
+    house.wait(300.0)
+    told = capabilities(house)
+    assert all(told[name] > 0.0 for name in bears)
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=11.0, duration_sec=120.0)
+    assert {"heater1", "ev1"} <= house.opened() | {n for n, v in house.limits.items() if v < 100}
+    house.wait(300.0)
+    told = capabilities(house)
+    assert (told["heater1"], told["ev1"]) == (0.0, 0.0)
+    assert told["dryer1"] == 3.0
+    (dry,) = house.send(
+        "event", event_id="dry", correlationId="d", shed_kw=14.0, dry_run=True, duration_sec=7_200.0
+    )
+    taken = {each["id"] for each in dry["circuits_curtailed"]}
+    assert not taken & {"heater1", "ev1"}
+    house.wait(1_800.0)
+    assert capabilities(house)["heater1"] > 0.0
+
+
+def test_a_circuit_whose_guard_is_not_believed_is_told_as_nothing() -> None:
+    guard = replace(zone_guard(), frozen_sec=3_600.0)
+    draws = {"rtu1": 4.0, "range1": 2.4, "outlets1": 1.2, "fridge1": 0.2}
+    house = FlexibleHouse(shop_panel(thermostat("rtu1", guard=guard)), draws, {"rtu1": 2.0})
+    house.report_sec = 60.0
+    house.wait(1_800.0)
+    assert capabilities(house)["rtu1"] == 2.0
+    house.wait(2_400.0)
+    assert capabilities(house)["rtu1"] == 0.0
 
 
 def test_the_whole_house_could_shed_all_but_its_critical_circuits() -> None:
