@@ -18,6 +18,7 @@ from backend.api.ven_responses import VenShadowResponse
 from backend.api.ven_routes import read_ven_or_404
 from backend.config.backend_settings import BackendSettings
 from backend.store.fleet_tables import VenShadowRow
+from backend.store.tables import EVENTS, PARTICIPANTS
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 
@@ -29,18 +30,20 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
         row = await read_ven_or_404(connection, ven_id)
         stored = await _stored_shadow(connection, ven_id)
         sets = await read_load_sets(uses, connection, [row.load_set_id])
+        event = await _active_event(connection, row)
     if ".amazonaws.com" in (uses.settings.iot_endpoint or ""):
         return _document(await asyncio.to_thread(_from_aws, uses.settings, ven_id))
     if stored is not None:
         return _document(stored)
     if row.timestamp is None:
         return _document({"reported": None, "desired": None, "source": "telemetry"})
-    event = None if row.event_id is None else {"event_id": row.event_id}
     reported = {
         "schemaVersion": "1.0",
         "power_kw": row.used_power_kw,
         "shed_kw": row.shed_power_kw,
         "base_power_kw": row.baseline_power_kw,
+        "panel_amperage": None,
+        "panel_voltage": None,
         "panel_max_kw": row.panel_max_kw,
         "circuits": [
             {
@@ -49,14 +52,34 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
                 "enabled": load["enabled"],
                 "available": bool(load["shed_capability_kw"]),
                 "current_kw": load["current_power_kw"] if load["current_power_known"] else None,
+                "breaker_amps": None,
+                "current_amps": None,
                 "critical": load["priority"] == 1,
             }
             for load in expand_load_set(row, sets)
         ],
         "active_event": event,
-        "timestamp": row.timestamp.timestamp(),
+        "report_interval_sec": row.report_interval_sec,
+        "timestamp": int(row.timestamp.timestamp()),
     }
     return _document({"reported": reported, "desired": None, "source": "telemetry"})
+
+
+async def _active_event(connection: AsyncConnection, row: Any) -> dict[str, Any] | None:
+    """The event that its telemetry names, with its share and its end as far as they are known."""
+    if row.event_id is None:
+        return None
+    found = select(PARTICIPANTS.c.assigned_shed_kw, EVENTS.c.end_time).where(
+        PARTICIPANTS.c.event_id == row.event_id,
+        PARTICIPANTS.c.ven_id == row.id,
+        EVENTS.c.id == row.event_id,
+    )
+    part = (await connection.execute(found)).one_or_none()
+    return {
+        "event_id": row.event_id,
+        "shed_kw": row.requested_reduction_kw if part is None else part.assigned_shed_kw,
+        "end_ts": None if part is None else int(part.end_time.timestamp()),
+    }
 
 
 async def _stored_shadow(connection: AsyncConnection, ven_id: str) -> dict[str, Any] | None:

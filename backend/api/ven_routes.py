@@ -45,8 +45,9 @@ from backend.dispatch.participants import active_event_of_participant
 from backend.store.believed_ven_power import believed_ven_shed_in_all_kw, believed_ven_shed_kw
 from backend.store.command_tables import CommandAckRow
 from backend.store.fleet_tables import VenAgentRow
+from backend.store.freshness import freshness_of_row
 from backend.store.row_upsert import insert_row_if_new
-from backend.store.statuses import ACTIVE, OFFLINE, UNKNOWN
+from backend.store.statuses import ACTIVE, OFFLINE, ONLINE, UNKNOWN
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 
@@ -409,7 +410,9 @@ async def patch_ven(
     if "tags" in given:
         values["tags"] = sorted(set(body.tags or ())) or None
     async with uses.database.engine.begin() as connection:
-        await read_ven_or_404(connection, ven_id)
+        before = await read_ven_or_404(connection, ven_id)
+        if body.status == ACTIVE and freshness_of_row(before, utc_now()):
+            values["status"] = ONLINE
         await _refuse_other_registration_id(connection, ven_id, body.registration_id)
         if values:
             with _registration_id_taken(body.registration_id):

@@ -355,6 +355,7 @@ class IngestWriter:
                 due.append(one)
             else:
                 self._states_waiting[one.ven_id] = one
+                self._intervals.add(one.ven_id, one.timestamp.timestamp())
         return due
 
     def _telemetry_row(self, one: IngestTelemetryRecord) -> Row:

@@ -269,6 +269,10 @@ async def test_an_event_that_was_stopped_delivers_nothing_that_no_site_tells(
         await set_state(database, "house", event_id="e1", shed_power_kw=1.75)
         await client.post("/api/events/e1/stop")
         restoring = (await client.get("/api/events/e1")).json()
+        shadow = (await client.get("/api/vens/house/shadow")).json()["state"]["reported"]
+        ends = datetime.fromisoformat(restoring["endTime"]).timestamp()
+        told = {"event_id": "e1", "shed_kw": 2.0, "end_ts": int(ends)}
+        assert shadow["active_event"] == told
         await set_state(database, "house", event_id=None, shed_power_kw=0.0)
         over = (await client.get("/api/events/e1")).json()
         await add_ack(database, "house", "e1", raw_payload={"op": "event", "status": "accepted"})

@@ -174,6 +174,7 @@ async def test_states_are_stored_now_and_then_and_never_go_back(
         await writer.store([at(now + 2.5 * seq, seq, now + seq)], "mqtt")
         (state,) = await all_of(database, VenStateRow)
         assert state.seq == expected
+    assert state.report_interval_sec == 1.0  # those that were not stored as a state count too
     await writer.store([at(now + 60, 4, now - 500)], "mqtt")  # from before an outage
     (state,) = await all_of(database, VenStateRow)
     assert state.seq == 3

@@ -16,7 +16,7 @@ from backend.store.database import Database
 from backend.store.schema_migration import upgrade_schema
 from backend.store.utc_time import utc_now
 from tests.backend.api_client import add_ack, add_house, api
-from tests.backend.dispatching import Wire, acknowledge, add_vens, eventually, set_online, set_state
+from tests.backend.dispatching import Wire, acknowledge, add_vens, eventually, set_state
 from tests.contract.reference import peer_models as peer
 from tests.support.each_case import each_case
 
@@ -179,15 +179,14 @@ def test_an_active_event_with_a_start_ahead_waits_for_it(run: Callable[[Calls], 
 
 
 def test_maintenance_and_a_loads_capacity_are_set(run: Callable[[Calls], Any]) -> None:
-    async def calls(database: Database, client: httpx.AsyncClient, wire: Wire) -> Any:
+    async def calls(_database: Database, client: httpx.AsyncClient, wire: Wire) -> Any:
         load = await client.patch("/api/vens/house/loads/heater1", json={"capacityKw": 2.5})
         ven = await client.patch("/api/vens/house", json={"status": "maintenance"})
         again = await client.get("/api/vens/house")
         back = await client.patch("/api/vens/house", json={"status": "active"})
-        await set_online(database, "house")
         kinds = (await client.get("/api/stats/loads")).json()
         capacities = {kind["type"]: kind["totalCapacityKw"] for kind in kinds}
-        assert (back.json()["status"], capacities["heater"]) == ("offline", 2.5)
+        assert (back.json()["status"], capacities["heater"]) == ("online", 2.5)
         return load.json(), ven.json(), again.json(), list(wire.sent)
 
     load, ven, again, sent = run(calls)
