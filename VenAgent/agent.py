@@ -150,7 +150,7 @@ class VenAgent(Agent):
             _log.warning("the platform's list of peers: %s", volttron_compat_failure_text(failure))
             return
         needed = (config.driver_identity, config.actuator_identity)
-        self._health.absent = tuple(peer for peer in needed if peer not in present)
+        self._health.absent = tuple(peer for peer in dict.fromkeys(needed) if peer not in present)
         reserves = config.actuator_identity == config.driver_identity in present
         self._health.driver_unready = (
             self._why_driver_is_unready(config.driver_identity) if reserves else None
