@@ -52,8 +52,8 @@ class Attack(RuleBasedStateMachine):
         self.on_their_way: list[tuple[str, dict[str, object]]] = []
         self.cloud_is_away = False
         self.clock_set_ts = 0.0
-        self.highest: dict[str, int] = {}
-        """Of each event, the highest modification that was accepted."""
+        self.accepted: dict[str, set[int]] = {}
+        """Of each event, the modifications that were accepted and did not fail later."""
 
     # ---- commands ------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class Attack(RuleBasedStateMachine):
         house.unsent.clear()
         house.put_back.clear()
         house.acks.clear()
-        self.replies_lost, self.highest = True, {}
+        self.replies_lost, self.accepted = True, {}
         known = {c.id: c.point for c in house.configured.circuits}
         shed = {c.circuit_id: c.point for c in event.circuits}
         lost = [name for name in house.panel.by_id if name not in known]
@@ -431,15 +431,19 @@ class Attack(RuleBasedStateMachine):
 
     @invariant()
     def the_highest_modification_wins(self) -> None:
-        """No event that runs or waits is of an older modification than one that was accepted."""
+        """No event that runs or waits is of an older modification than one that was accepted; one
+        that waited and was ended by command is told so, and counts no more."""
         house = self.house
         for ack in house.acks:
+            known = self.accepted.setdefault(ack.get("event_id") or "", set())
             if ack["status"] in ("accepted", "scheduled") and "modification" in ack:
-                known = self.highest.get(ack["event_id"], 0)
-                self.highest[ack["event_id"]] = max(known, ack["modification"])
+                known.add(ack["modification"])
+            elif ack["status"] in ("failed", "superseded"):
+                known.discard(ack.get("modification", 0))
         running = house.engine.running
         for event in [*house.engine.scheduled.values(), *([running] if running else [])]:
-            assert event.newest_request.modification >= self.highest.get(event.event_id, 0)
+            highest = max(self.accepted.get(event.event_id, ()), default=0)
+            assert event.newest_request.modification >= highest
 
     @invariant()
     def no_circuit_is_written_past_its_event(self) -> None:
