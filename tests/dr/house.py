@@ -1,21 +1,21 @@
 """A building and its agent, small enough for a test: it carries the engine's effects out.
 
-The circuits draw what they demand unless a contactor is open or a limit lies below. Time moves
-only by `wait`. Every command goes through the wire's parser, every record through JSON, every ack
-through the encoder; and every effect is checked against the write-ahead rule when it is carried
-out. A test may hold the work back, break circuits, lose the meter, and kill the process.
+The building itself is `HouseBuilding`. Time moves only by `wait`. Every command goes through the
+wire's parser, every record through JSON, every ack through the encoder; and every effect is checked
+against the write-ahead rule when it is carried out. A test may hold the work back and kill the
+process.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
+from tests.dr.builders import NOW, VEN_ID
+from tests.dr.house_building import HouseBuilding
 from tests.dr.write_ahead import check_order
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import CommandNotRead, read_command
@@ -40,8 +40,7 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.engine_recovery import RecoveredEngineState
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Panel, PanelCircuitControl, PanelCircuitReading, PanelReading
-from VenAgent.dr.point_write import PointWrite
+from VenAgent.dr.panel import Panel
 from VenAgent.dr.policy import SUPPORTED_FEATURES, Policy
 from VenAgent.storage.event_record import from_event_record, to_event_record
 
@@ -52,46 +51,24 @@ class Killed(Exception):
     """The process ends here, as the test asked."""
 
 
-class House:
+class House(HouseBuilding):
     def __init__(
         self,
         panel: Panel | None = None,
         draws_kw: Mapping[str, float] | None = None,
         policy: Policy | None = None,
     ):
-        self.panel = self.configured = panel or house_panel()
-        """What is there, and what of it the agent's configuration names."""
+        super().__init__(panel, draws_kw)
         self.policy = policy or Policy(restore_stagger_sec=0.0, rebound_sec=0.0)
-        self.now = NOW
         self.report_sec = 5.0
         self.lot = 0.0
         """What is drawn of `randomize_start_sec`, as a part of it."""
-        self.demand_kw = dict(draws_kw or DRAWS_KW)
-        self.closed = {circuit.id: True for circuit in self.panel.circuits}
-        self.limits = {
-            circuit.id: 100.0
-            for circuit in self.panel.circuits
-            if circuit.control is PanelCircuitControl.LIMIT
-        }
-        # Faults, by circuit: a write that fails; one that fails though the device switches; and one
-        # that is confirmed though the device does not switch.
-        self.broken: set[str] = set()
-        self.silent: set[str] = set()
-        self.stuck: set[str] = set()
         self.failure_code = ReasonCode.WRITE_FAILED
-        self.partial: dict[str, float] = {}
-        """Limits that are followed in part only, and how much of what was asked."""
         self.refusal: str | None = None
         self.may_pass = False
         """The refusal is a silence: who does not answer may be back soon."""
         self.failed_alone = False
         """It is one request that got lost, of a device that is there."""
-        self.meter_works = True
-        self.away: set[str] = set()
-        """Devices that do not answer."""
-        self.meter_lag_sec = 0.0
-        self.meter_scale = 1.0
-        """What is read, by what is drawn: another than 1 is a wrong configuration."""
         self.hold = False
         """While True, work that waits for another agent is not begun."""
         self.kill_after: int | None = None
@@ -102,8 +79,6 @@ class House:
         self.acks: list[Ack] = []
         self.replies: list[Ack] = []
         self.announced: list[Event] = []
-        self.written: list[PointWrite] = []
-        """All points written, restored ones too."""
         self.released: list[str] = []
         self.wanted: dict[str, dict[str, float | bool]] = {}
         """What circuits were successfully switched to by command."""
@@ -118,93 +93,11 @@ class House:
         self.remembered: list[str] = []
         self.unsent: list[str] = []
         self.fingerprints: dict[str, str] = {}
-        self._shown: tuple[float, dict[str, float]] = (-math.inf, {})
         self.facts: dict[str, str] = {}
         self.alerts: dict[tuple[str, str], str] = {}
         """Those that are not over."""
         self.alerted: list[str] = []
         self.engine = Engine(self.panel, VEN_ID, self.policy)
-
-    # ---- the building ------------------------------------------------------------------------
-
-    def drawn_kw(self, circuit_id: str) -> float:
-        if not self.closed[circuit_id]:
-            return 0.0
-        circuit = self.panel.by_id[circuit_id]
-        demand_kw = self.demand_kw[circuit_id]
-        if circuit.limit is None or circuit_id not in self.limits:
-            return demand_kw
-        limit = circuit.limit.limit_of(self.limits[circuit_id])
-        if circuit.generates:
-            return demand_kw if limit is None else max(demand_kw, -circuit.limit.kw_of(limit))
-        limited_kw = demand_kw if limit is None else min(demand_kw, circuit.limit.kw_of(limit))
-        return demand_kw - self.partial.get(circuit_id, 1.0) * (demand_kw - limited_kw)
-
-    @property
-    def power_kw(self) -> float:
-        return sum(self.drawn_kw(circuit.id) for circuit in self.panel.circuits)
-
-    @property
-    def setting(self) -> dict[str, float | bool]:
-        """What every point that can be written holds now."""
-        return {
-            circuit.id: self.limits.get(circuit.id, self.closed[circuit.id])
-            for circuit in self.panel.circuits
-        }
-
-    def read(self) -> PanelReading:
-        if not self.meter_works:
-            return PanelReading(self.now, None, {})
-        changed_ts, before = self._shown
-        settling = self.now < changed_ts + self.meter_lag_sec
-        draws_kw = {
-            circuit.id: self.meter_scale
-            * (before[circuit.id] if settling else self.drawn_kw(circuit.id))
-            for circuit in self.panel.circuits
-        }
-        circuits = {
-            circuit_id: self._read_circuit(circuit_id, draws_kw[circuit_id])
-            for circuit_id in draws_kw
-            if circuit_id in self.configured.by_id
-        }
-        return PanelReading(self.now, sum(draws_kw.values()), circuits)
-
-    def _read_circuit(self, circuit_id: str, power_kw: float) -> PanelCircuitReading:
-        """With the polarity that the configuration names, which may not be that of the wires."""
-        configured, wired = self.configured.by_id[circuit_id], self.panel.by_id[circuit_id]
-        if configured.point.rpartition("/")[0] in self.away:
-            return PanelCircuitReading()
-        closed = self.closed[circuit_id]
-        return PanelCircuitReading(
-            power_kw,
-            closed if configured.inverted == wired.inverted else not closed,
-            self.limits.get(circuit_id),
-            point=configured.point,
-            inverted=configured.inverted,
-        )
-
-    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
-        """Write the points; why not, by circuit."""
-        self._shown = (self.now, {c.id: self.drawn_kw(c.id) for c in self.panel.circuits})
-        failures = {}
-        for write in writes:
-            circuit = self.panel.by_id[write.circuit_id]
-            assert write.point in (circuit.point, circuit.switch_point)
-            opens = write.value is False or not isinstance(write.value, bool)
-            assert circuit.kept_fraction < 1.0 or not opens, f"{circuit.id} is protected"
-            self.written.append(write)
-            if circuit.id in self.broken | self.silent:
-                failures[circuit.id] = "no answer from the device"
-            if circuit.id in self.broken | self.stuck:
-                continue
-            if write.point != circuit.switch_point:
-                assert not isinstance(write.value, bool)
-                self.limits[circuit.id] = write.value
-            else:
-                assert isinstance(write.value, bool)
-                is_as_wired = write.inverted == circuit.inverted
-                self.closed[circuit.id] = write.value if is_as_wired else not write.value
-        return failures
 
     # ---- the agent ---------------------------------------------------------------------------
 
@@ -464,9 +357,6 @@ class House:
 
     def last(self, status: str) -> Ack:
         return next(ack for ack in reversed(self.acks) if ack["status"] == status)
-
-    def opened(self) -> set[str]:
-        return {circuit_id for circuit_id, closed in self.closed.items() if not closed}
 
 
 def send_event(house: House, shed_kw: float = 5.0, **fields: Any) -> list[Ack]:
