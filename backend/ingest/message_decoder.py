@@ -40,6 +40,7 @@ from backend.ingest.message_fields import (
     read_telemetry,
 )
 from backend.ingest.plausible_values import PlausibleTimes, plausible_epoch_sec, plausible_kw
+from backend.store.statuses import AVAILABLE, MAINTENANCE, OPTED_OUT
 from VenAgent.contract.json_codec import MAX_DEPTH
 
 MAX_SEQ = 2**63 - 1
@@ -187,16 +188,20 @@ def _part(fields: TelemetryMessageFields) -> tuple[int, int]:
     return part, parts
 
 
+_STATES = (AVAILABLE, OPTED_OUT, MAINTENANCE)
+
+
 def _availability(
     fields: AvailabilityMessageFields | None,
 ) -> tuple[str | None, datetime | None, str | None]:
-    """State, until when, and why."""
+    """State, until when, and why. A state that nobody knows is not taken for taking part."""
     if fields is None:
         return None, None, None
+    state = fields.state and fields.state.lower()
     until = fields.until_ts if fields.until_ts is not None else -1.0
     plausible = 0.0 <= until <= _LATEST_TS
     return (
-        fields.state and fields.state[:64],
+        OPTED_OUT if state and state not in _STATES else state,
         datetime.fromtimestamp(until, timezone.utc) if plausible else None,
         fields.reason_code and fields.reason_code[:64],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -60,10 +61,9 @@ def plausible_epoch_sec(value: Any) -> float | None:
 
 
 def _epoch(text: str, what: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if "_" not in text and text.isascii():  # as at every door: 1_0 and other digits are no numbers
+        with suppress(ValueError):
+            return float(text)
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:

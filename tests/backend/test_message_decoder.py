@@ -122,6 +122,7 @@ def test_what_was_not_read_stays_null() -> None:
         ({"venId": "v" * 129, "timestamp": NOW}, "not the name of a thing"),
         ({"venId": "v"}, "timestamp is missing"),
         ({"venId": "v", "timestamp": "noon"}, "neither epoch seconds nor ISO 8601"),
+        ({"venId": "v", "timestamp": f"{NOW:_.0f}"}, "neither epoch seconds nor ISO 8601"),
         ({"venId": "v", "timestamp": NOW + 3600}, "too far ahead"),
         ({"venId": "v", "timestamp": 0}, "older than what is kept"),
         ({"venId": "v", "timestamp": "nan"}, "is the clock right"),
@@ -301,3 +302,15 @@ def test_what_is_nested_too_deeply_to_be_given_back_is_refused(topic: str, field
     deep = b"[" * 400 + b"]" * 400
     message = b'{"venId":"v","op":"event","status":"accepted","severity":"info","code":"c","%s":%s}'
     assert "nested" in refusal(message % (field.encode(), deep), topic)
+
+
+def test_a_state_that_nobody_knows_is_not_taken_for_taking_part() -> None:
+    states = {"OPTED_OUT": "opted_out", "Available": "available", "asleep": "opted_out"}
+    for told, known in states.items():
+        message = {
+            "venId": "v",
+            "timestamp": NOW,
+            "usedPowerKw": 1,
+            "availability": {"state": told},
+        }
+        assert read_telemetry(message).availability == known, told
