@@ -100,7 +100,8 @@ class SessionBacklog:
         self._away_sec = 0.0
         self._connected_at = self._heard_at = 0.0
         """Of the connection, and of its latest command that may have waited."""
-        self._is_over = True
+        self._over_since: float | None = -math.inf
+        """What came from then on (monotonic s) is new; None: that is not known yet."""
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """What the journal knows."""
@@ -113,7 +114,8 @@ class SessionBacklog:
         """We are connected; every minute that is written down."""
         self.last_connected_ts = now
         self.last_boot = (run.boot_id, run.since_boot_sec)
-        self._is_over = self._is_over or self._is_delivered(monotonic)
+        if self._over_since is None and self._is_delivered(monotonic):
+            self._over_since = monotonic
         if abs(now - self._noted_ts) < NOTE_EVERY_SEC:
             return []
         self._noted_ts = now
@@ -126,9 +128,10 @@ class SessionBacklog:
         """A new connection: what comes now may have been kept for us."""
         away_sec = self._away_since(now, run)
         # One that broke off before all had come leaves the rest to this one.
-        self._away_sec = away_sec if self._is_over else max(away_sec, self._away_sec)
+        was_over = self._over_since is not None
+        self._away_sec = away_sec if was_over else max(away_sec, self._away_sec)
         self._connected_at = self._heard_at = monotonic
-        self._is_over = False
+        self._over_since = None
 
     def _away_since(self, now: float, run: MachineRun) -> float:
         """How long we were away, as far as a clock can be trusted; infinite: that is not known."""
@@ -164,8 +167,11 @@ class SessionBacklog:
             return None
         if kept_sec > self.max_age_sec:
             return _stale(kept_sec, self.max_age_sec)
-        self._is_over = self._is_over or self._is_delivered(monotonic)
-        if self._is_over or not from_session or self._away_sec <= self.max_age_sec:
+        if not from_session or self._away_sec <= self.max_age_sec:
+            return None
+        # Not by when it is dealt with: in a burst it may have waited for its turn here.
+        is_new = self._over_since is not None and monotonic >= self._over_since
+        if is_new or self._is_delivered(monotonic):
             return None
         self._heard_at = max(self._heard_at, monotonic)
         return _stale(self._away_sec, self.max_age_sec)

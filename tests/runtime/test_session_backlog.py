@@ -153,6 +153,15 @@ def test_what_comes_later_than_a_command_may_be_old_is_new() -> None:
     assert code(backlog, UNDATED, 1_060.1) is None
 
 
+def test_a_command_that_waited_for_its_turn_here_counts_by_when_it_came() -> None:
+    """In a burst: it came from the queue, and is dealt with when all of the queue has come."""
+    backlog = connected_after(12 * 3600.0)
+    assert code(backlog, UNDATED, 700.0) is ReasonCode.STALE_UNDATED_COMMAND
+    backlog.note_online(NOW + 1_100, 1_200.0, run_of("one", 1_100.0))
+    assert code(backlog, UNDATED, 705.0) is ReasonCode.STALE_UNDATED_COMMAND
+    assert code(backlog, UNDATED, 1_201.0) is None
+
+
 def test_a_busy_sender_is_not_refused_for_ever() -> None:
     backlog = connected_after(None)
     codes = [code(backlog, UNDATED, 100.0 + 4 * n) for n in range(1_000)]
