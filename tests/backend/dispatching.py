@@ -239,6 +239,11 @@ async def set_state(database: Database, ven_id: str, **values: Any) -> None:
         )
 
 
+async def set_ven(database: Database, ven_id: str, **values: Any) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
+
+
 async def set_online(database: Database, ven_id: str, status: str = "online") -> None:
     async with database.engine.begin() as connection:
         await connection.execute(
