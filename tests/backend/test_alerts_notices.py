@@ -289,6 +289,8 @@ async def test_an_events_life_is_told_once_each(database: Database) -> None:
     assert kinds == [f"event.{word}" for word in ("created", "started", "modified", "ended")]
     last = receiver.bodies()[-1]["data"]
     assert (last["id"], last["status"], last["endReason"]) == ("e1", "completed", "stopped")
+    assert (last["kind"], last["test"], last["dryRun"]) == ("event", False, False)
+    assert (last["actualReductionKw"], last["actualReductionKnown"]) == (0.0, False)
     assert all(is_signed(b"s", headers, body) for _, headers, body in receiver.posts)
     assert json.loads(receiver.posts[0][2])["data"]["requestedReductionKw"] == 4.0
     assert await rows(database, ALERTS) == []
