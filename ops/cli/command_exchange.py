@@ -36,8 +36,7 @@ def run_command_exchange(
 
 def ack_exit_code(answer: Mapping[str, Any]) -> int:
     """1 for what the VEN does not do: it refuses or fails, or the site takes part in no events."""
-    is_out = answer.get("status") == terminal.ACK_OPTED_OUT
-    return 0 if answer.get("ok") is True and not is_out else 1
+    return 0 if terminal.ack_is_done(answer) else 1
 
 
 def command_exchange_advice(message: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:

@@ -184,7 +184,7 @@ def ven_shadow_command(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) 
     target = chosen_ven_option(ven_id)
     message = CommandSenderDraft(target.ven_id, timeout).of("get", what="shadow")
     answer = send_command_to_ven(target, message, timeout)
-    if answer.get("ok") is not True:
+    if not terminal.ack_is_done(answer):
         raise OpsError(f"{target.ven_id} refuses: {answer.get('reason', 'it gives no reason')}")
     terminal.print_json(answer.get("data"))
 

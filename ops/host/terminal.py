@@ -85,6 +85,16 @@ def _telling(log: Path) -> list[str]:
 
 ACK_OPTED_OUT = "opted_out"
 """`AckStatus.OPTED_OUT`: nothing is shed. The contract's acks take a while to load."""
+ACKS_DONE = frozenset(
+    ("accepted", "scheduled", "measured", "adjusted", "completed", "rebound", "success")
+)
+"""Each other `AckStatus` that is ok."""
+
+
+def ack_is_done(answer: Mapping[str, Any]) -> bool:
+    """Whether the VEN does what it was told: where a peer's ack has no `ok`, by its status."""
+    status, ok = answer.get("status"), answer.get("ok")
+    return status != ACK_OPTED_OUT and (ok is True or (ok is None and str(status) in ACKS_DONE))
 
 
 # --- acks --------------------------------------------------------------------------------------
@@ -92,7 +102,7 @@ ACK_OPTED_OUT = "opted_out"
 
 def print_ack(answer: Mapping[str, Any]) -> None:
     """An ack: its status, then power and circuits when it is about an event."""
-    good = answer.get("ok") is True and answer.get("status") != ACK_OPTED_OUT
+    good = ack_is_done(answer)
     head = Text.assemble(
         (str(answer.get("status", "?")), "bold green" if good else "bold red"),
         terminal_printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),

@@ -17,7 +17,7 @@ from ops.cli.quick_commands import quick_command_arguments
 from ops.cli.script_options import required_script_option_ven_id, script_option_ven_id
 from ops.host.exit_code import exit_code_of
 from ops.host.ops_error import OpsError
-from ops.host.terminal import ACK_OPTED_OUT
+from ops.host.terminal import ACK_OPTED_OUT, ACKS_DONE
 from tests.ops.conftest import REPO
 from tests.support.each_case import each_case
 from VenAgent.contract.acks import AckStatus
@@ -94,14 +94,23 @@ def test_an_error_ends_with_its_own_code(capsys: pytest.CaptureFixture[str]) -> 
         ({"status": "rejected", "ok": False}, 1),
         ({"status": "failed", "ok": False}, 1),
         ({"status": "opted_out", "ok": True}, 1),  # nothing is shed
-        ({"status": "accepted"}, 1),
+        ({"status": "accepted"}, 0),  # a peer's ack has no ok
+        ({"op": "ping", "status": "success", "correlationId": "a"}, 0),
+        ({"status": "accepted", "ok": None}, 0),
+        ({"status": "rejected"}, 1),
+        ({"status": "opted_out"}, 1),
+        ({"status": "success", "ok": False}, 1),
+        ({"status": "success", "ok": "no"}, 1),
+        ({"status": ["success"]}, 1),
+        ({"status": "whatever"}, 1),
+        ({}, 1),
     ],
 )
 def test_a_script_is_told_by_the_exit_code_whether_something_happens(
     answer: dict[str, object], code: int
 ) -> None:
     assert ack_exit_code(answer) == code
-    assert AckStatus.OPTED_OUT.value == ACK_OPTED_OUT
+    assert {status.value for status in AckStatus if status.ok} == {ACK_OPTED_OUT, *ACKS_DONE}
 
 
 @each_case(
