@@ -1,9 +1,11 @@
 """For all tests: how long an example takes to make says nothing about the code; nothing that was
-imported is looked at by the garbage collector again."""
+imported is looked at by the garbage collector again. Random searches try the same examples in each
+run, so that a change is judged by what it changes; with VENAGENT_TEST_NEW_EXAMPLES set, others."""
 
 from __future__ import annotations  # the platform's pytest is older than `pytest.Config`
 
 import gc
+import os
 from collections.abc import Generator
 from importlib.util import find_spec
 
@@ -22,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "venagent",
             deadline=None,
             max_examples=example_count(),
+            derandomize="VENAGENT_TEST_NEW_EXAMPLES" not in os.environ,
             suppress_health_check=[HealthCheck.too_slow],
         )
         settings.load_profile("venagent")
