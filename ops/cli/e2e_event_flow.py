@@ -22,7 +22,7 @@ from ops.clients.backend_client import (
     backend_client_event_path,
     backend_client_ven_path,
 )
-from ops.clients.ven_registration import ven_registration
+from ops.clients.ven_registration import send_ven_registration, ven_registration
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 
@@ -116,7 +116,8 @@ def _run_flow(
     """Raises OpsError at the first step that fails; the event is stopped then too."""
     backend, ven_id = flow.backend, flow.ven_id
     with flow.step("VEN is registered") as step:
-        ven = backend.post("/api/vens/", ven_registration(ven_id, None, None, None))
+        wanted = ven_registration(ven_id, None, None, None)
+        ven = send_ven_registration(backend, wanted, named=False)
         step.result = f"{ven['id']}, {ven['status']}"
     with flow.step("telemetry arrives") as step:
         ven = flow.until(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.cli import script_options as options
-from ops.clients.ven_registration import ven_registration
+from ops.clients.ven_registration import send_ven_registration, ven_registration
 from ops.host import terminal
 
 
@@ -23,11 +23,12 @@ def register_ven_script(
     ] = "online",
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Register a VEN with the operator's backend."""
+    """Register a VEN with the operator's backend; of one it knows what is not given stays."""
     wanted = ven_registration(
         options.required_script_option_ven_id(ven, ven_id), name, lat, lon, status
     )
-    made = options.script_option_backend(backend_url).post("/api/vens/", wanted)
+    backend = options.script_option_backend(backend_url)
+    made = send_ven_registration(backend, wanted, named=name is not None)
     if json:
         terminal.print_json(made)
     else:

@@ -219,7 +219,7 @@ def ven_register_command(
     With BACKEND_API_KEY where the backend wants a key.
     """
     from ops.clients.backend_client import BackendClient  # HTTP is needed here only
-    from ops.clients.ven_registration import ven_registration
+    from ops.clients.ven_registration import send_ven_registration, ven_registration
     from ops.services.backend_service import backend_service_url
 
     target = chosen_ven_option(ven_id)
@@ -233,7 +233,8 @@ def ven_register_command(
             "Set it, e.g. BACKEND_URL=http://localhost:8000, or name it with --backend-url.",
         )
     backend = BackendClient(url)
-    answer = backend.post("/api/vens/", ven_registration(target.ven_id, name, lat, lon))
+    wanted = ven_registration(target.ven_id, name, lat, lon)
+    answer = send_ven_registration(backend, wanted, named=name is not None)
     if json:
         terminal.print_json(answer)
     else:

@@ -15,6 +15,10 @@ ANSWER_WITHIN_SEC = 15.0
 DEFAULT_URL = "http://localhost:8000"
 
 
+class BackendClientNotFound(OpsError):
+    """The backend knows no such thing (HTTP 404)."""
+
+
 class BackendClient:
     """A backend at `url`; BACKEND_API_KEY holds the key where one is needed."""
 
@@ -47,7 +51,8 @@ class BackendClient:
             with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
-            raise OpsError(
+            kind = BackendClientNotFound if error.code == 404 else OpsError
+            raise kind(
                 f"{method} {path}: HTTP {error.code}: {_reason(error)}",
                 *(["Set BACKEND_API_KEY to a key of this backend."] if error.code == 401 else []),
             ) from None

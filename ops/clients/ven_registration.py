@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.clients.backend_client import (
+    BackendClient,
+    BackendClientNotFound,
+    backend_client_ven_path,
+)
 from ops.host.ops_error import OpsError
 
 
@@ -21,3 +26,14 @@ def ven_registration(
     if lat is not None and lon is not None:
         body["location"] = {"lat": lat, "lon": lon}
     return body
+
+
+def send_ven_registration(backend: BackendClient, wanted: dict[str, Any], *, named: bool) -> Any:
+    """The VEN, as the backend has it then. One that it knows keeps its name, unless `named`."""
+    if not named:
+        try:
+            known = backend.get(backend_client_ven_path(wanted["registrationId"]))
+            wanted = {**wanted, "name": known["name"]}
+        except BackendClientNotFound:
+            pass
+    return backend.post("/api/vens/", wanted)

@@ -60,6 +60,8 @@ def test_a_ven_is_registered_and_monitored(side: OperatorsSide) -> None:
     made = script(side, "register_ven", *where, "--name", "Two", "--lat", "1", "--lon", "2")
     assert made.returncode == 0, made.stderr
     assert "registered demo-00002 (Two), online" in made.stdout
+    again = script(side, "register_ven", *where, "--status", "online")
+    assert "registered demo-00002 (Two), online" in again.stdout, again.stderr
     seen = script(side, "monitor_ven", *where, "--count", "2", "--interval", "0.2", "--json")
     assert seen.returncode == 0, seen.stderr
     decoder = json.JSONDecoder()
