@@ -144,14 +144,15 @@ unit() { VENAGENT_TEST_EXAMPLES_PERCENT=20 unit_groups "not long"; }
 
 long() { unit_groups "long or hypothesis"; }
 
-# In the clone itself: the packages are built from what is under version control.
+# In the clone itself: the packages are built from what is under version control. In the files' own
+# order: sorted by their number of tests, those with few and long ones would come last, one by one.
 backend() {
   cd "$VENAGENT_ROOT"
   mkdir "$scratch/b"
   TMPDIR=$scratch/b PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
-    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/backend tests/openadr \
-    -o asyncio_default_fixture_loop_scope=function \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile --no-loadscope-reorder \
+    tests/backend tests/openadr -o asyncio_default_fixture_loop_scope=function \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 

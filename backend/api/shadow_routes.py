@@ -69,10 +69,10 @@ async def _active_event(connection: AsyncConnection, row: Any) -> dict[str, Any]
     """The event that its telemetry names, with its share and its end as far as they are known."""
     if row.event_id is None:
         return None
-    found = select(PARTICIPANTS.c.assigned_shed_kw, EVENTS.c.end_time).where(
-        PARTICIPANTS.c.event_id == row.event_id,
-        PARTICIPANTS.c.ven_id == row.id,
-        EVENTS.c.id == row.event_id,
+    found = (
+        select(PARTICIPANTS.c.assigned_shed_kw, EVENTS.c.end_time)
+        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
+        .where(PARTICIPANTS.c.event_id == row.event_id, PARTICIPANTS.c.ven_id == row.id)
     )
     part = (await connection.execute(found)).one_or_none()
     return {
