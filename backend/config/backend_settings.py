@@ -40,13 +40,28 @@ Zone = Annotated[str, AfterValidator(_zone)]
 BaselineMethod = Annotated[str, AfterValidator(_method)]
 
 
+_OF_A_SERVER = (
+    *("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_SSLMODE", "DB_SSLROOTCERT"),
+    *("DATABASE_DIRECT_URL", "DATABASE_POOLER"),
+)
+"""Whoever sets one of these does not mean SQLite in a file."""
+
+
 def _with_database_url(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_URL from its parts, where only these are given."""
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
         if name in given:
             _check_database_url(name, given[name])
     given = _with_pooler(given)
-    if "DATABASE_URL" in given or "DB_HOST" not in given:
+    if "DATABASE_URL" in given:
+        return given
+    of_a_server = [name for name in _OF_A_SERVER if name in given]
+    if of_a_server and "DB_HOST" not in given:
+        raise SettingsBlockError(
+            f"{', '.join(of_a_server)}: set, but neither DB_HOST nor DATABASE_URL, which say where "
+            f"the database is; nothing is stored elsewhere"
+        )
+    if not of_a_server:
         return given
     port = given.get("DB_PORT", "5432")
     if not port.isdecimal():

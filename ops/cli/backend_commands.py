@@ -99,7 +99,7 @@ def backend_key_command(context: typer.Context) -> None:
     given = backend.backend_service_variables(
         paths, settings.current_site_settings(paths, os.environ), os.environ
     )
-    given |= backend.running_backend_service_database(paths)
+    given = backend.with_running_backend_service_database(paths, given)
     source = staging.copy_to_staging(paths, "backend-key", ["backend", "VenAgent"])
     more = {**given, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(

@@ -36,16 +36,18 @@ UP_WITHIN_SEC = 60.0
 _SPEAKS = "speaks to the VTN"
 """What backend-openadr logs once its settings, packages and database are good."""
 VARIABLES = (
-    *("DATABASE_URL", "LOG_LEVEL", "EVENT_COMMAND_ENABLED", "IOT_ENDPOINT", "KINESIS_STREAM"),
+    *("LOG_LEVEL", "IOT_ENDPOINT"),
     *("CA_CERT", "CLIENT_CERT", "PRIVATE_KEY", "CA_CERT_PEM", "CLIENT_CERT_PEM"),
     *("PRIVATE_KEY_PEM", "BACKEND_LOADS_TOPIC", "STORE_RAW_PAYLOAD", "OFFLINE_AFTER_SEC"),
-    *("COMMAND_PUBLISHER", "TELEMETRY_MAX_AHEAD_SEC"),
+    *("COMMAND_PUBLISHER", "COMMAND_TOPIC", "TELEMETRY_MAX_AHEAD_SEC"),
 )
 _DATABASE_VARIABLES = (
-    *("DATABASE_URL", "DATABASE_DIRECT_URL"),
-    *("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"),
+    *("DATABASE_URL", "DATABASE_DIRECT_URL", "DATABASE_POOLER"),
+    *("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_SSLMODE", "DB_SSLROOTCERT"),
 )
 PREFIXES = (
+    "AWS_",
+    "EVENT_",
     "ALERT_",
     "ALERTS_",
     "MQTT_",
@@ -70,9 +72,9 @@ def backend_service_variables(
         if (name in (*VARIABLES, *_DATABASE_VARIABLES) or name.startswith(PREFIXES))
         and value.strip()
     }
-    if "DB_HOST" not in given:
+    if not any(name in given for name in _DATABASE_VARIABLES):
         file = backend_service_folder(paths) / "backend.sqlite"
-        given.setdefault("DATABASE_URL", f"sqlite:///{file}")
+        given["DATABASE_URL"] = f"sqlite:///{file}"
     given.setdefault("API_PORT", str(PORT))
     given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
     if backend_service_uses_local_broker(given):
@@ -181,6 +183,19 @@ def _wait_until_it_speaks(paths: Paths, record: ProcessRecord) -> None:
 def backend_service_speaks_openadr(environment: Mapping[str, str]) -> bool:
     """A utility's VTN is named."""
     return bool(environment.get("OPENADR_VTN_URL", "").strip())
+
+
+def with_running_backend_service_database(
+    paths: Paths, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """`environment` with the database of the backend that runs here; its own when none does."""
+    running = running_backend_service_database(paths)
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not running or name not in _DATABASE_VARIABLES
+    }
+    return {**kept, **running}
 
 
 def running_backend_service_database(paths: Paths) -> dict[str, str]:

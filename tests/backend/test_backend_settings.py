@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pydantic import AliasChoices, BaseModel
+
+from backend.config.alert_settings import AlertSettings
+from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.broker_settings import SHADOW_TOPICS
+from backend.config.dispatch_settings import DispatchSettings
 from backend.config.settings_block import SettingsBlockError
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.store.database import Database
+from ops.host.paths import Paths
+from ops.host.site_settings import SiteSettings
+from ops.services.backend_service import backend_service_variables
 
 ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+", *SHADOW_TOPICS)
 
@@ -63,6 +72,42 @@ def test_the_database_may_be_named_by_its_parts() -> None:
     assert settings(**parts, DATABASE_URL="sqlite:///x").database_url == "sqlite:///x"
     with pytest.raises(SettingsBlockError, match="DB_PORT"):
         settings(**parts, DB_PORT="none")
+
+
+def test_a_database_without_its_host_is_not_taken_for_sqlite() -> None:
+    parts = {"DB_USER": "ven", "DB_PASSWORD": "S3CRET", "DB_NAME": "ven", "DB_PORT": "5432"}
+    parts |= {"DB_SSLMODE": "require", "DB_SSLROOTCERT": "/ca.pem", "DATABASE_POOLER": "session"}
+    parts |= {"DATABASE_DIRECT_URL": "postgresql://direct/f"}
+    for given in (parts, *({name: value} for name, value in parts.items())):
+        with pytest.raises(SettingsBlockError, match="DB_HOST") as told:
+            settings(**given, DB_HOST=" ", DATABASE_URL="")
+        assert all(name in str(told.value) for name in given)
+        assert "S3CRET" not in str(told.value)
+    assert settings(DB_HOST="", DB_USER="").database_url.startswith("sqlite:")
+
+
+def _variables_of(block: type[BaseModel]) -> set[str]:
+    found: set[str] = set()
+    for field in block.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= _variables_of(field.annotation)
+        elif isinstance(field.validation_alias, AliasChoices):
+            found |= {str(name) for name in field.validation_alias.choices}
+    return found
+
+
+def test_each_variable_of_the_backend_reaches_it(tmp_path: Path) -> None:
+    blocks = (BackendSettings, ApiSettings, DispatchSettings, AlertSettings, OpenAdrSettings)
+    names = {*set().union(*map(_variables_of, blocks)), "DATABASE_POOLER"}
+    names |= {f"DB_{of}" for of in ("HOST", "PORT", "USER", "PASSWORD", "NAME", "SSLMODE")}
+    meant = dict.fromkeys(names, "1")
+    paths, site = Paths(repo=tmp_path, home=tmp_path, user="ven"), SiteSettings(agent_config={})
+    assert len(names) > 80
+    assert backend_service_variables(paths, site, {**meant, "HOME": "/root"}) == meant
+    # Of a server's, and one is missing: told at its start, not made up for with SQLite.
+    for name, is_file in (("DB_USER", False), ("DATABASE_POOLER", False), ("LOG_LEVEL", True)):
+        some = backend_service_variables(paths, site, {"MQTT_HOST": "broker", name: "1"})
+        assert ("DATABASE_URL" in some) is is_file
 
 
 def test_how_a_broker_is_met() -> None:

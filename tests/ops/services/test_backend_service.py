@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ops.host.paths import Paths
 from ops.services import backend_service as backend
 from tests.support.each_case import each_case
 
@@ -31,3 +34,15 @@ def test_a_vtn_that_is_named_is_spoken_to() -> None:
     assert not backend.backend_service_speaks_openadr({})
     assert not backend.backend_service_speaks_openadr({"OPENADR_VTN_URL": " "})
     assert backend.backend_service_speaks_openadr({"OPENADR_VTN_URL": "https://utility.example"})
+
+
+def test_keys_go_into_the_database_of_the_backend_that_runs(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = {"API_PORT": "8000", "DATABASE_URL": "sqlite:///file"}
+    running = {"DB_HOST": "db", "DB_SSLMODE": "require"}
+    monkeypatch.setattr(backend, "running_backend_service_database", lambda _paths: running)
+    found = backend.with_running_backend_service_database(paths, shell)
+    assert found == {"API_PORT": "8000", **running}
+    running.clear()
+    assert backend.with_running_backend_service_database(paths, shell) == shell
