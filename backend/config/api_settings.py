@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from backend.config.proxy_settings import ProxySettings
 from backend.config.settings_block import SettingsBlock, TextList, settings_block_variable
+
+_is_origin = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[^/?#@:\sA-Z]+|\[[0-9a-f:]+\])(?::\d{1,5})?"
+).fullmatch
+_PORTS_NOT_SENT = {"http": ":80", "https": ":443"}
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    """As browsers send them, or they match nothing."""
+    for value in values:
+        port = _PORTS_NOT_SENT.get(value.partition("://")[0])
+        if value in ("*", "null") or (_is_origin(value) and not (port and value.endswith(port))):
+            continue
+        raise ValueError(
+            f"{value!r} is no origin as browsers send it: write it like https://console.example or "
+            "http://localhost:8080, in small letters, without a path, a slash at the end or the "
+            "scheme's own port"
+        )
+    return values
 
 
 class ApiSettings(SettingsBlock):
@@ -29,7 +49,9 @@ class ApiSettings(SettingsBlock):
     )
     """An event that begins later than this (30 days) is refused: a mistake in the unit or year. The
     agents' `event.max_ahead_sec` is as much."""
-    cors_origins: TextList = settings_block_variable("API_CORS_ORIGINS", default=())
+    cors_origins: Annotated[TextList, AfterValidator(_origins)] = settings_block_variable(
+        "API_CORS_ORIGINS", default=()
+    )
     proxy: ProxySettings = Field(default_factory=ProxySettings)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -44,17 +45,23 @@ PROXY_USER_HEADERS = frozenset(
     name for kind in PROXY_KINDS.values() for name in (kind.user, kind.email, kind.groups)
 )
 _ROLES = ("read", "operate", "admin")
+_holds_another_role = re.compile(rf"=\s*(?:{'|'.join(_ROLES)})\s*[;|\s]").search
 EVERYBODY = "*"
 
 
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         try:
-            ipaddress.ip_network(value, strict=False)
+            network = ipaddress.ip_network(value, strict=False)
         except ValueError:
             raise ValueError(
                 f"{value!r} is no network: write it like 10.0.0.7 or 10.1.0.0/16"
             ) from None
+        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
+            raise ValueError(
+                f"{value!r} is IPv4 written as IPv6, and matches nothing: write it like "
+                f"{network.network_address.ipv4_mapped}/{max(network.prefixlen - 96, 0)}"
+            )
     return values
 
 
@@ -66,6 +73,8 @@ def _roles(values: tuple[str, ...]) -> tuple[str, ...]:
                 f"{value!r} gives no role: write it like GROUP=operate, with one of "
                 f"{', '.join(_ROLES)}"
             )
+        if _holds_another_role(value):
+            raise ValueError(f"{value!r} gives several roles: put commas between them")
     return values
 
 

@@ -70,6 +70,7 @@ class IngestHealthServer(uvicorn.Server):
                 port=port,
                 log_config=None,
                 access_log=False,
+                lifespan="off",  # nothing to begin or end: cancelled, it would log a traceback
             )
         )
 

@@ -261,6 +261,15 @@ def test_settings_that_cannot_be_used_are_named() -> None:
         ("API_TRUSTED_PROXIES", "proxy.example"): "no network",
         ("API_ROLES", "dispatchers"): "gives no role",
         ("API_ROLES", "a=king"): "gives no role",
+        ("API_ROLES", "a=admin;b=read"): "gives several roles",
+        ("API_ROLES", "a=admin b=read"): "gives several roles",
+        ("API_TRUSTED_PROXIES", "::ffff:10.0.0.0/104"): "write it like 10.0.0.0/8",
+        ("API_TRUSTED_PROXIES", "::ffff:10.0.0.7"): "write it like 10.0.0.7/32",
+        ("API_CORS_ORIGINS", "https://a.example/"): "is no origin",
+        ("API_CORS_ORIGINS", "a.example"): "is no origin",
+        ("API_CORS_ORIGINS", "https://A.example"): "is no origin",
+        ("API_CORS_ORIGINS", "https://a.example:443"): "is no origin",
+        ("API_CORS_ORIGINS", "https://a.example, http://b:80"): "is no origin",
         ("API_PROXY_HEADERS", "some"): "forwarded",
     }
     for (name, value), words in mistakes.items():

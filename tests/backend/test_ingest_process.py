@@ -183,6 +183,7 @@ def test_asked_to_end_it_stores_what_has_arrived_and_ends_well(
         assert wait_for_condition(lambda: process.metric(waiting) == sent, 60)
         assert stored(postgresql_url) == 0
         assert process.signal(signal.SIGTERM) == 0, process.log()
+        assert "Traceback" not in process.log()
     assert stored(postgresql_url) == sent
 
 
