@@ -32,7 +32,23 @@ def _topic_filters(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_topic_filter(value) for value in values)
 
 
-TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+def _one_topic_filter(value: str) -> str:
+    if "," in value:
+        raise ValueError(f"{value!r}: one topic only, others belong in MQTT_TOPICS")
+    return _topic_filter(value)
+
+
+def _host(value: str) -> str:
+    is_with_port = value.count(":") == 1 and not value.startswith("[")
+    if "/" in value or is_with_port:
+        raise ValueError(
+            f"{value.rpartition('@')[2]!r} is more than a host: only its name or address here, "
+            f"the port in MQTT_PORT, and MQTT_USE_TLS=true instead of mqtts://"
+        )
+    return value
+
+
+TopicFilter = Annotated[str, AfterValidator(_one_topic_filter)]
 TopicFilters = Annotated[TextList, AfterValidator(_topic_filters)]
 SHADOW_TOPICS = ("$aws/things/+/shadow/update", "$aws/things/+/shadow/name/+/update")
 CommandTopic = Annotated[str, AfterValidator(_command_topic)]
@@ -42,7 +58,7 @@ class BrokerSettings(SettingsBlock):
     """The broker, and what is subscribed to."""
 
     enabled: bool = settings_block_variable("MQTT_ENABLED", default=True)
-    host: str = settings_block_variable(
+    host: Annotated[str, AfterValidator(_host)] = settings_block_variable(
         "MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT", default="127.0.0.1"
     )
     port: int | None = settings_block_variable("MQTT_PORT", default=None, ge=1, le=65_535)
@@ -72,7 +88,7 @@ class BrokerSettings(SettingsBlock):
         "MQTT_TOPIC_METERING", default="volttron/metering"
     )
     topic_alerts: TopicFilter = settings_block_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
-    topic_shadow: TextList | None = settings_block_variable("MQTT_TOPIC_SHADOW", default=None)
+    topic_shadow: TopicFilters | None = settings_block_variable("MQTT_TOPIC_SHADOW", default=None)
     """Where VENs report their shadows: subscribed to on a broker that is not AWS's, which keeps
     shadows itself. `none` for no subscription."""
     topic_commands: CommandTopic = settings_block_variable(

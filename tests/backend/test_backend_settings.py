@@ -34,13 +34,18 @@ def settings(**variables: str) -> BackendSettings:
         ("MQTT_TOPICS", "a/#/b"),
         ("MQTT_TOPICS", '["x/y","z/+"]'),
         ("MQTT_TOPIC_METERING", "volttron/met+"),
+        ("MQTT_TOPIC_METERING", "a/b,c/d"),
+        ("MQTT_TOPIC_SHADOW", "$aws/things/+/shadow/#/update"),
         ("BACKEND_LOADS_TOPIC", "fine,ven/#loads"),
+        ("MQTT_HOST", "mqtts://a:8884"),
+        ("MQTT_BROKER", "a:1884"),
     ],
 )
 def test_a_topic_that_no_broker_takes_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsBlockError, match=name):
         BackendSettings.from_environment({name: value})
-    fine = {"MQTT_TOPICS": "a/+/b,c/#,#", "COMMAND_TOPIC": "x/{venId}/y"}
+    fine = {"MQTT_TOPICS": "a/+/b,c/#,#", "COMMAND_TOPIC": "x/{venId}/y", "MQTT_HOST": "fd00::5"}
+    fine["MQTT_TOPIC_SHADOW"] = "none"
     assert BackendSettings.from_environment(fine).mqtt.topics[-1] == "#"
 
 
