@@ -76,7 +76,11 @@ def _no_other_call(value: str) -> str:
 NewEventIdField = Annotated[IdField, AfterValidator(_no_other_call)]
 NameInPath = Annotated[TextField, AfterValidator(_in_a_path)]
 """Of what is asked for by its name."""
-VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing name.")]
+VenId = Annotated[
+    str,
+    Path(pattern=r"^[^/+#\s\x00-\x1f\x7f]{1,128}$", description="The AWS IoT thing name."),
+]
+"""Whatever VENs may call themselves to be registered by their telemetry."""
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 ProgrammeId = Annotated[str, Path(pattern=ID_PATTERN)]
 VenGroupName = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]

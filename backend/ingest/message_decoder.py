@@ -329,7 +329,7 @@ def _ven_id(fields: Any, named: str | None) -> str:
         raise IngestMessageRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
     if fields.mqttClientId is not None and fields.mqttClientId != ven_id:
         raise IngestMessageRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
-    if not (_is_thing(ven_id) and ven_id.isprintable()):
+    if not (_is_thing(ven_id) and ven_id.isprintable()) or ven_id in (".", ".."):  # of no address
         raise IngestMessageRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
     return ven_id
 

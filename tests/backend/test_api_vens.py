@@ -56,6 +56,20 @@ async def test_a_ven_is_registered_changed_and_forgotten(database: Database) -> 
     assert audit[0]["actor"] == "local"
 
 
+async def test_a_ven_that_its_telemetry_registered_is_reached_by_any_name(
+    database: Database,
+) -> None:
+    await add_vens(database, {"v\u00fc": 1.0, "\u5bb6": 1.0})
+    async with api(database) as client:
+        for path in ("/api/vens/v%C3%BC", "/api/vens/%E5%AE%B6"):
+            paused = await client.patch(path, json={"status": "maintenance"})
+            assert (paused.status_code, paused.json()["status"]) == (200, "maintenance")
+            assert (await client.get(path)).status_code == 200
+            assert (await client.delete(path)).status_code == 204
+        for wrong in ("a%20b", "a%00b", "a%23b", "v" * 129):
+            assert (await client.get(f"/api/vens/{wrong}")).status_code == 422, wrong
+
+
 async def test_a_ven_without_a_registration_id_gets_one_of_its_name(database: Database) -> None:
     async with api(database) as client:
         ven = (await client.post("/api/vens/", json={"name": "Café Ö, 2nd floor"})).json()

@@ -120,6 +120,8 @@ def test_what_was_not_read_stays_null() -> None:
         ({"venId": "", "timestamp": NOW}, "venId is missing"),
         ({"venId": "a/b", "timestamp": NOW}, "not the name of a thing"),
         ({"venId": "v" * 129, "timestamp": NOW}, "not the name of a thing"),
+        ({"venId": ".", "timestamp": NOW}, "not the name of a thing"),
+        ({"venId": "..", "timestamp": NOW}, "not the name of a thing"),
         ({"venId": "v"}, "timestamp is missing"),
         ({"venId": "v", "timestamp": "noon"}, "neither epoch seconds nor ISO 8601"),
         ({"venId": "v", "timestamp": f"{NOW:_.0f}"}, "neither epoch seconds nor ISO 8601"),
