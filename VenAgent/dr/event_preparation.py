@@ -81,7 +81,7 @@ class EventPreparation:
         task_id = f"{event.event_id}/{now:.3f}"
         event.reserve_as(task_id)
         self._prepared = _Prepared(event, event.request, task_id)
-        until_ts = reserved_until_ts(event.request.end_ts, now)
+        until_ts = reserved_until_ts(event.end_ts, now)
         return [SaveEventEffect.of(event), PrepareEffect(event.event_id, task_id, until_ts)]
 
     def prepared(self, outcome: PreparedEffect) -> Effects | None:
