@@ -8,7 +8,7 @@ from tests.dr.builders import DRAWS_KW, NOW, TOTAL_KW
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
 from VenAgent.contract.reasons import ReasonCode
-from VenAgent.dr.effects import Effects, PrepareEffect, SaveEventEffect, WriteEffect
+from VenAgent.dr.effects import PrepareEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
@@ -401,21 +401,3 @@ def test_what_ends_never_is_prepared_begins_and_is_reserved_anew(
         house.wait(87_000.0)
         assert house.power_kw <= 15.0
         assert house.statuses("c1")[-1] != "failed"
-
-
-def test_a_limit_whose_sender_fell_silent_before_its_start_is_reserved_beyond_its_end() -> None:
-    """Its failsafe limit rules from the start, and does not end with the limit."""
-    house = House()
-    failsafe = {"failsafe_kw": 15.0, "heartbeat_sec": 30.0}
-    limit = {"event_id": "l1", "start_ts": START_TS, "duration_sec": 120.0, "import_kw": 16.0}
-    house.send("limit", correlationId="c1", **limit, **failsafe)
-    prepare, until_ts = house._prepare, []
-
-    def noted(effect: PrepareEffect) -> Effects:
-        until_ts.append(effect.until_ts)
-        return prepare(effect)
-
-    house._prepare = noted  # type: ignore[method-assign]
-    house.wait(START_TS + 1_000.0 - house.now)
-    assert until_ts[0] > START_TS + 86_000.0
-    assert house.power_kw <= 15.0, "the failsafe limit is kept after the limit's end"
