@@ -50,6 +50,8 @@ class Site:
     drawn_kw: list[float] = field(default_factory=list)
     """As it was told in the event, after what was before it."""
     active_ts: float = 0.0
+    answers_at: float = 0.0
+    """Its next answer comes no sooner: it does one command after the other."""
 
     def __post_init__(self) -> None:
         # The number goes on after a restart: it is a moment.
@@ -167,7 +169,8 @@ class Fleet:
         site = self.sites.get(topic.rpartition("/")[2])
         if site is None:
             return
-        answers_at = now + random.uniform(*ANSWER_SEC)
+        answers_at = max(site.answers_at, now + random.uniform(*ANSWER_SEC))
+        site.answers_at = answers_at
         event_id = command.get("event_id")
         if command["op"] in ("event", "shedPanel", "shedLoad"):
             if site.refuses:
