@@ -75,7 +75,8 @@ class CircuitWatch:
                 continue
             is_restart = len(changed) > 1 or device in self._away
             self._away.discard(device)
-            counting = tuple(c for c in changed if c.counts)  # others were given up before
+            # a contactor that did not respond was given up before; a register is still someone's
+            counting = tuple(c for c in changed if c.counts or not c.is_switch)
             if not is_restart:
                 found = replace(found, by_hand=(*found.by_hand, *counting))
             elif self._restarts_lately(device, reading.ts) <= RESTARTS_MOST:

@@ -252,3 +252,20 @@ def test_a_smaller_request_lets_a_setpoint_go() -> None:
     house.wait(120.0)
     assert len(house.moved()) == 1
     assert OWN_SETPOINT_C in house.limits.values()
+
+
+def test_a_setpoint_that_did_not_respond_is_a_persons_too() -> None:
+    """Its compressor was off anyway: the night schedule's 19.0 was written over at the end."""
+    house = FlexibleHouse(
+        shop_panel(thermostat("rtu1")),
+        {n: kw for n, kw in DRAWS_KW.items() if n != "rtu2"},
+        {"rtu1": 0.0},
+    )
+    house.wait(300.0)
+    send_event(house, 2.0, duration_sec=3_600)
+    house.wait(900.0)
+    assert house.limits["rtu1"] == 24.0
+    house.limits["rtu1"] = house.own["rtu1"] = 19.0
+    house.wait(3_600.0)
+    assert house.limits["rtu1"] == 19.0
+    assert "circuit.manual_override" in house.alerted
