@@ -67,6 +67,11 @@ class PointQuirks:
         self._ranges: dict[tuple[str, str], _Range] = {}
         """By device and point, of all that is measured: no register that is written."""
         self._quirks = {device: config.quirks_of(device) for device in config.devices()}
+        self._unlimited = {
+            (config.control_device_of(circuit), circuit.limit_point): circuit.limit_unlimited
+            for circuit in config.circuits
+        }
+        """By limit register: what means no limit there, whatever it means in others."""
         self._scales: dict[tuple[str, str], int] = {}
         self._changed_scales: dict[tuple[str, str], tuple[int, float]] = {}
         """Those that were read once as another than before, and when: a device that starts may read
@@ -86,7 +91,7 @@ class PointQuirks:
         if read is None:
             is_nan = isinstance(value, float) and known is not None and not known.is_guard
             return value, "it is no number" if is_nan else None
-        if read in quirks.sentinels:
+        if read in quirks.sentinels and read not in self._unlimited.get((device, name), ()):
             return value, "the device says so when it has no value"
         if known is not None and read in WORD_LIMITS:
             return value, "it is the end of the register, as of a meter without a value"

@@ -433,6 +433,17 @@ def test_a_devices_own_sign_for_no_value_is_none(sentinel: int) -> None:
     assert {each.point for each in points.suspects()} == {f"{PANEL}/heater_w", f"{PANEL}/ev_limit"}
 
 
+def test_a_sign_for_no_value_may_mean_no_limit_in_the_limits_register() -> None:
+    """One table of a device: 65535 is no power, and no limit."""
+    quirks = [{"device": PANEL, "sentinels": [65_535]}]
+    circuits = [{**EV, "limit_unlimited": [65_535]}, HEATER]
+    contents = {"ven_id": "site-1", "panel": {"device": PANEL}, "circuits": circuits}
+    points = PointReadings(AgentConfig.load({**contents, "quirks": quirks}, {}))
+    points.update(PANEL, {**VALUES, "heater_w": 65_535, "ev_limit": 65_535}, NOW)
+    assert points.reading(NOW).circuit("ev").limit == 65_535
+    assert points.reading(NOW).circuit("heater").power_kw is None
+
+
 def test_a_scale_factor_is_the_power_of_ten_that_the_device_says() -> None:
     quirks = [{"device": PANEL, "scale_points": {"heater_w": "w_sf"}}]
     points = after({"heater_w": 35, "w_sf": 2}, quirks=quirks)
