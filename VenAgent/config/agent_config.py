@@ -161,19 +161,20 @@ class AgentConfig(AgentConfigBlocks):
 
     def measured_by(self) -> str:
         """What the panel's power is read from: VEN, device, points and scale. Histories belong to
-        it: after a change of it what was read before is another thing."""
+        it: after a change of it what was read before is another thing. In which order a sum is
+        written changes nothing."""
         panel = self.panel
         if panel.power_points:
             read = [self._read_as(panel.device, n, panel.power_scale) for n in panel.power_points]
         else:
             read = [self._circuit_measured_by(circuit) for circuit in self.circuits]
-        return " ".join([self.ven_id, *filter(None, read)])
+        return " ".join([self.ven_id, *sorted(filter(None, read))])
 
     def _circuit_measured_by(self, circuit: CircuitConfig) -> str:
         """As `measured_by`, of one circuit; empty without a meter and a nominal power."""
         device, scale = self.device_of(circuit), circuit.power_scale
         if circuit.power_points:
-            return " ".join(self._read_as(device, name, scale) for name in circuit.power_points)
+            return " ".join(sorted(self._read_as(device, n, scale) for n in circuit.power_points))
         if circuit.nominal_kw is None:
             return ""
         switch = self._topic(circuit, circuit.switch_point)

@@ -86,3 +86,15 @@ def test_a_circuit_is_known_by_its_own_meter() -> None:
         circuits = [{**c, **change} if c["id"] == "pump" else c for c in SUMMED["circuits"]]
         changed = load({**SUMMED, "circuits": circuits}).build_panel().by_id["pump"]
         assert changed.measured_by != pump, change
+
+
+def test_in_which_order_a_sum_is_written_changes_nothing() -> None:
+    """It was another meter: an event went on unsteered, and lost the kWh of before."""
+    assert load({**SUMMED, "circuits": [PUMP, HEATER]}).measured_by() == load(SUMMED).measured_by()
+    heaters = [{**HEATER, "power_point": names} for names in (["l1", "l2"], ["l2", "l1"])]
+    one, other = (load({**SUMMED, "circuits": [heater, PUMP]}) for heater in heaters)
+    assert one.measured_by() == other.measured_by()
+    assert one.build_panel().by_id["heater"] == other.build_panel().by_id["heater"]
+    panels = [{**PANEL, "power_point": names} for names in (["l1", "l2"], ["l2", "l1"])]
+    one, other = (load({**SITE, "panel": panel}) for panel in panels)
+    assert one.measured_by() == other.measured_by()
