@@ -42,7 +42,7 @@ from backend.api.body_limit import BodyLimit
 from backend.api.direct_peer import DirectPeer
 from backend.api.openadr_routes import openadr_router
 from backend.api.proxy_login import ProxyLogin
-from backend.api.query_names import check_query_names
+from backend.api.query_names import check_query_names, unknown_body_field_text
 from backend.api.request_rate import RequestRateLimit
 from backend.api.response_model import ProblemResponseModel
 from backend.api.strict_json import StrictJson
@@ -208,13 +208,16 @@ async def _measured(
     return response
 
 
-async def _not_valid(_request: Request, error: Exception) -> JSONResponse:
+async def _not_valid(request: Request, error: Exception) -> JSONResponse:
     """422: what is wrong, and where; without what JSON cannot tell back."""
     assert isinstance(error, RequestValidationError)
-    detail = [
-        {name: _told_back(each[name]) for name in ("type", "loc", "msg", "input") if name in each}
-        for each in error.errors()
-    ]
+    detail = []
+    for each in error.errors():
+        told = {n: _told_back(each[n]) for n in ("type", "loc", "msg", "input") if n in each}
+        where = each.get("loc", ())
+        if each["type"] == "extra_forbidden" and where[:1] == ("body",) and len(where) == 2:
+            told["msg"] = unknown_body_field_text(request, str(where[1])) or told["msg"]
+        detail.append(told)
     return JSONResponse({"detail": detail}, 422)
 
 

@@ -1,4 +1,5 @@
-"""Names in a query: one that the call does not have is refused, as an unknown field of a body is.
+"""Names in a query and fields of a body: one that the call does not have is refused, with the
+nearest that it has.
 
 `?strat=…` must not be answered with everything there is.
 """
@@ -43,6 +44,16 @@ def _documented_call(request: Request) -> dict[str, Any] | None:
     calls = request.app.openapi()["paths"].get(path) or {}
     found: dict[str, Any] | None = calls.get(request.method.lower())
     return found
+
+
+def unknown_body_field_text(request: Request, name: str) -> str | None:
+    """What is said of a field that the call's body does not have; None where its fields are not
+    documented."""
+    api, call = request.app.openapi(), _documented_call(request) or {}
+    content = call.get("requestBody", {}).get("content", {}).get("application/json", {})
+    model = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    fields = api.get("components", {}).get("schemas", {}).get(model, {}).get("properties")
+    return _unknown_text(name, list(fields)) if fields else None
 
 
 def _in_query(parameter: dict[str, Any]) -> bool:

@@ -39,6 +39,7 @@ from backend.dispatch.new_event import LONGEST_EVENT, UNTIL_FURTHER_NOTICE
 from backend.dispatch.programme_schedule import programme_window_sec
 from backend.store.utc_time import utc_now
 from VenAgent.baseline.baseline_methods import METHODS
+from VenAgent.contract.command_fields import LET_THROUGH
 from VenAgent.contract.op import Op
 
 
@@ -49,6 +50,14 @@ class RequestBody(BaseModel):
     choices: ClassVar[frozenset[str]] = frozenset()
     """Fields that say whom it is for: one that was looked for and not found (null, an empty list)
     does not mean everybody."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def let_senders_own_through(cls, value: Any) -> Any:
+        """`x_…` is the sender's own."""
+        if not isinstance(value, dict):
+            return value
+        return {key: each for key, each in value.items() if not str(key).startswith(LET_THROUGH)}
 
     @field_validator("*", mode="before")
     @classmethod

@@ -90,3 +90,19 @@ def test_what_a_body_has_in_common_with_a_command_is_read_as_the_same(entry: Cor
     assert read.shed_kw == expected.get("shed_kw", read.shed_kw)
     if expected.get("duration_sec"):
         assert read.duration_sec == expected["duration_sec"]
+
+
+@pytest.mark.asyncio
+async def test_a_field_that_a_body_has_not_is_told_with_the_nearest(database: Database) -> None:
+    """As over MQTT, and as a query's names; what begins with `x_` is the sender's own."""
+    async with api(database, Wire()) as client:
+        event = {"requestedReductionKw": 5.0, "startTime": "2099-01-01T00:00:00Z", "duration": 600}
+        answer = await client.post("/api/events/", json=event)
+        assert answer.status_code == 422
+        told = {each["loc"][-1]: each["msg"] for each in answer.json()["detail"]}
+        assert told["duration"] == "there is no such name; did you mean durationSec?"
+        answer = await client.post("/api/vens/", json={"name": "A", "zzz": 1})
+        (told,) = answer.json()["detail"]
+        assert told["msg"].startswith("there is no such name; this call has name, ")
+        answer = await client.post("/api/vens/", json={"name": "A", "x_ticket": 17})
+        assert answer.status_code == 201
