@@ -145,7 +145,8 @@ def command_field_duration(value: Any) -> Any:
         found = _DURATION.fullmatch(text)
         parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
         if parts and not text.endswith("T"):
-            return math.fsum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
+            seconds = sum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
+            return command_field_number(seconds)  # hundreds of digits are no finite number
         if not (_NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text)):
             raise ValueError(
                 "must be a number of seconds or an ISO 8601 duration such as PT30M or PT1H15M"

@@ -239,6 +239,7 @@ _PLAIN_WORDS = {
     "extra_forbidden": (
         "there is no such field; an interval has duration_sec, shed_kw and import_kw"
     ),
+    "model_type": "must be an object with duration_sec and shed_kw or import_kw",
     "bool_type": "must be true or false",
     "float_type": "must be a number",
     "int_type": "must be a whole number",

@@ -105,6 +105,7 @@ def test_from_an_empty_console_to_a_settled_programme(side: OperatorsSide, visit
             look_at_the_real_site(page)
 
         page.get_by_role("link", name="Audit").click()
+        expect(page.locator("tbody")).to_have_count(1)  # the page before has two
         for action in ("programme", "event.create"):
             expect(page.locator("tbody")).to_contain_text(action)
         step(page, 9, "audit")

@@ -42,6 +42,17 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
     ("duration negative", {**SHED, "shed_kw": 5, "duration_sec": -60}, ["past"]),
     ("duration too long", {**SHED, "shed_kw": 5, "durationS": 86_401}, ["duration", "86400"]),
     ("duration no number", {**SHED, "shed_kw": 5, "duration_sec": "30m"}, ["duration", "PT1H15M"]),
+    (
+        "duration of hundreds of digits",
+        {**SHED, "shed_kw": 5, "duration_sec": "PT" + "9" * 400 + "H"},
+        ["duration", "finite"],
+    ),
+    (
+        "duration whose parts overflow together",
+        {**SHED, "shed_kw": 5, "duration": "PT2" + "0" * 306 + "M1" + "0" * 308 + "S"},
+        ["duration", "finite"],
+    ),
+    ("an interval of nothing", {**SHED, "intervals": [None]}, ["intervals.0", "must be an object"]),
     ("a word for true", {**SHED, "shed_kw": 5, "test": "yes"}, ["test", "true or false"]),
     ("half a priority", {**SHED, "shed_kw": 5, "priority": 1.5}, ["priority", "whole number"]),
     (
