@@ -16,7 +16,6 @@ from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import RETRY_SEC, Backoff
-from VenAgent.dr.companion_point import CompanionPoint
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, RestoreEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelLimitScale, PanelReading
@@ -40,31 +39,19 @@ to be there. Only another event, whose time has come, does not wait for so long.
 
 @dataclass(frozen=True)
 class _RestorationStep:
-    """Write `value` at `due_ts` (epoch s); with the `last` one the circuit is as it was."""
+    """`write` at `due_ts` (epoch s); with the `last` one the circuit is as it was."""
 
     due_ts: float
-    circuit_id: str
-    point: str
-    value: float | bool
+    write: PointWrite
     last: bool = True
 
-    inverted: bool = False
-    relinquish: bool = False
-    rounding: float = 0.0
-    register_unit: float | None = None
-    companion: CompanionPoint | None = None
+    @property
+    def circuit_id(self) -> str:
+        return self.write.circuit_id
 
     @property
     def device(self) -> str:
-        return self.point.rpartition("/")[0]
-
-    def write(self) -> PointWrite:
-        return PointWrite(
-            *(self.circuit_id, self.point, self.value, self.inverted, self.relinquish),
-            rounding=self.rounding,
-            register_unit=self.register_unit,
-            companion=self.companion,
-        )
+        return self.write.point.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -177,13 +164,12 @@ class _RestorationSchedule:
         self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
         step = _whole_step(circuit, due_ts)
         if instead is not None and retry.tries % 2:
-            step = replace(step, value=instead, register_unit=None)
+            step = replace(step, write=replace(step.write, value=instead, register_unit=None))
         self.steps.append(step)
 
 
 def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
-    return _RestorationStep(
-        due_ts,
+    write = PointWrite(
         circuit.circuit_id,
         circuit.point,
         circuit.before,
@@ -193,6 +179,7 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
         register_unit=circuit.register_unit,
         companion=circuit.companion,
     )
+    return _RestorationStep(due_ts, write)
 
 
 def _ramp(
@@ -212,9 +199,14 @@ def _ramp(
         if 0.0 < value < scale.lowest:  # a charger takes no 1 to 5 A
             continue
         moment = due_ts + (number - 1) * RAMP_STEP_SEC
-        step = _RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False)
-        step = replace(step, register_unit=circuit.register_unit, companion=circuit.companion)
-        steps.append(step)
+        write = PointWrite(
+            circuit.circuit_id,
+            circuit.point,
+            value,
+            register_unit=circuit.register_unit,
+            companion=circuit.companion,
+        )
+        steps.append(_RestorationStep(moment, write, last=False))
     return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]
 
 
@@ -305,11 +297,11 @@ class Restoration:
         for step in self._schedule.take_due(now, self._under_way):
             by_device.setdefault(step.device, []).append(step)
             if not step.last:
-                self._ramped.setdefault(step.circuit_id, []).append(step.value)
+                self._ramped.setdefault(step.circuit_id, []).append(step.write.value)
         effects: Effects = []
         for device, steps in by_device.items():
             self._under_way[device] = _RestorationBatch(tuple(steps), now + REPORT_LIMIT_SEC)
-            effects.append(RestoreEffect(event.event_id, tuple(step.write() for step in steps)))
+            effects.append(RestoreEffect(event.event_id, tuple(step.write for step in steps)))
         return effects
 
     def is_writing(self, circuit_id: str) -> bool:
@@ -372,7 +364,7 @@ class Restoration:
         reported = failures.get(circuit.circuit_id)
         failure = None if is_back or reported is None else reported.text
         if failure is None and not is_back and reading is not None:
-            failure = circuit.contradiction(reading, step.value)
+            failure = circuit.contradiction(reading, step.write.value)
             if step.last and circuit.is_others(reading, self._ramped.get(circuit.circuit_id, ())):
                 failure = None
         is_back = failure is None and (step.last or is_back)

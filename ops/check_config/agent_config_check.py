@@ -100,6 +100,22 @@ class _PointCheck:
             self._power_units(power, power_point, panel.power_scale, ("panel", "power_point"))
         for index, circuit in enumerate(self._config.circuits):
             self._circuit(circuit, ("circuits", index))
+        self._measured_twice()
+
+    def _measured_twice(self) -> None:
+        """Two circuits on one meter: each would count with the power of both."""
+        owners: dict[str, str] = {}
+        for index, circuit in enumerate(self._config.circuits):
+            for name in circuit.power_points:
+                topic = f"{self._config.device_of(circuit)}/{name}"
+                owner = owners.setdefault(topic, circuit.id)
+                if owner != circuit.id:
+                    self._points.say(
+                        ("circuits", index, "power_point"),
+                        f"power_point {name!r} measures circuit {owner!r} too: each would count "
+                        "with the power of both",
+                        "Correct the name, make them one circuit, or give one of them nominal_kw",
+                    )
 
     def _power_units(
         self,

@@ -31,7 +31,6 @@ class WrittenPointsCheck:
                     lease.device, getattr(lease, key), ("leases", index, key), "by the lease"
                 )
         self._scales()
-        self._measured_twice()
 
     def _writable(self, device: str, name: str | None, where: Where, when: str) -> None:
         """That a point is there and has Writable TRUE."""
@@ -123,18 +122,3 @@ class WrittenPointsCheck:
                 self._points.point(quirks.device, name, where)
                 if isinstance(factor, str):
                     self._points.number(quirks.device, factor, where)
-
-    def _measured_twice(self) -> None:
-        """Two circuits on one meter: each would count with the power of both."""
-        owners: dict[str, str] = {}
-        for index, circuit in enumerate(self._config.circuits):
-            for name in circuit.power_points:
-                topic = f"{self._config.device_of(circuit)}/{name}"
-                owner = owners.setdefault(topic, circuit.id)
-                if owner != circuit.id:
-                    self._points.say(
-                        ("circuits", index, "power_point"),
-                        f"power_point {name!r} measures circuit {owner!r} too: each would count "
-                        "with the power of both",
-                        "Correct the name, make them one circuit, or give one of them nominal_kw",
-                    )
