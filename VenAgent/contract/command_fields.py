@@ -65,6 +65,8 @@ _MOMENT = re.compile(
     r"(?:[Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
 )
 """A date, or date and time as in RFC 3339; the zone may be left out."""
+_DAY = re.compile(r"(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
+"""A date as some calendars export it; as epoch seconds it would be in 1970."""
 _TIME_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
 """Below which size a time is in s, ms, µs and ns: 1e11 s is the year 5138, 1e11 ms was 1973."""
 MAX_TEXT = 256
@@ -109,6 +111,8 @@ def command_field_time(value: Any) -> Any:
         if _NOT_FINITE.fullmatch(text):
             raise ValueError("must be a finite number")
         return _moment_ts(text)
+    if isinstance(value, str) and _DAY.fullmatch(value.strip(" \t")):
+        raise ValueError("is a date without hyphens: write it as 2026-01-31T17:00:00Z")
     number = command_field_number(value)
     if not isinstance(number, (int, float)):
         return number

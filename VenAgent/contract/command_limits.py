@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from VenAgent.contract.commands import (
+    CancelCommand,
     Command,
     CommandFeature,
     EventCommand,
     GetCommand,
     LimitCommand,
     LoadUpCommand,
+    RestoreCommand,
     ShedCommand,
     event_command_window,
 )
@@ -69,6 +72,8 @@ def command_limit_problem(command: Command, limits: CommandLimits, now: float) -
         problem = Reason(ReasonCode.BAD_FIELD, text)
     if problem is None and isinstance(command, EventCommand):
         problem = _event_problem(command, limits, now)
+    if problem is None and isinstance(command, (EventCommand, RestoreCommand, CancelCommand)):
+        problem = _modification_problem(command)
     problem = problem or _date_problem(command, limits, now)
     if problem is None and command.features - limits.supported:
         names = ", ".join(sorted(each.value for each in command.features - limits.supported))
@@ -82,10 +87,14 @@ def _power_problem(name: str, power_kw: float, limits: CommandLimits) -> Reason 
     if power_kw <= 0:
         text = f"{name}: must be above 0, got {power_kw:g}"
     elif power_kw < LEAST_KW:
-        text = f"{name}: {power_kw:g} kW is less than one watt"
+        text = _under_a_watt(name, power_kw)
     elif power_kw > limits.max_shed_kw:
         text = _over_rating(name, power_kw, limits)
     return None if text is None else Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+
+
+def _under_a_watt(name: str, power_kw: float) -> str:
+    return f"{name}: {power_kw:g} kW is less than one watt"
 
 
 def _over_rating(name: str, power_kw: float, limits: CommandLimits) -> str:
@@ -108,6 +117,8 @@ def _limit_problem(command: LimitCommand, limits: CommandLimits) -> Reason | Non
         if power_kw is not None and power_kw > limits.max_shed_kw:
             text = f"{_over_rating(name, power_kw, limits)}{LIMITS_NOTHING}"
             return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+        if power_kw is not None and 0.0 < power_kw < LEAST_KW:
+            return Reason(ReasonCode.POWER_OUT_OF_RANGE, _under_a_watt(name, power_kw))
     if (command.failsafe_kw is None) != (command.heartbeat_sec is None):
         text = "failsafe_kw and heartbeat_sec: give both or neither"
         return Reason(ReasonCode.MISSING_FIELD, text)
@@ -130,8 +141,6 @@ def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> 
     problem = _window_problem(command, limits, now)
     if problem is not None:
         return problem
-    if command.modification < 0:
-        return Reason(ReasonCode.BAD_FIELD, "modification: must be 0 or more")
     if command.event_priority is not None and command.event_priority < 0:
         return Reason(ReasonCode.BAD_FIELD, "event_priority: must be 0 (the highest) or more")
     delay_sec = command.randomize_start_sec
@@ -141,10 +150,18 @@ def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> 
     return None
 
 
+def _modification_problem(command: EventCommand | RestoreCommand | CancelCommand) -> Reason | None:
+    if command.modification >= 0:
+        return None
+    return Reason(ReasonCode.BAD_FIELD, "modification: must be 0 or more")
+
+
 def _window_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
     if command.duration_sec == 0 and command.end_ts is not None:
         text = "duration_sec: 0 is until cancelled, and end_ts names an end: leave one of them out"
         return Reason(ReasonCode.CONTRADICTION, text)
+    if command.duration_sec and not _may_last(command.duration_sec, limits):
+        return _lasts_wrong("duration_sec", command.duration_sec, limits)
     if command.lasts_until_cancelled or _is_without_end(command):
         start_ts = now if command.start_ts is None else command.start_ts
         end_ts = max(start_ts, now) + limits.max_duration_sec
@@ -162,7 +179,7 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
             text = f"end_ts: {lasts_sec:g} s after the start, and it is to last {given_sec:g} s"
             return Reason(ReasonCode.CONTRADICTION, text)
     if end_ts <= now:
-        return Reason(ReasonCode.TIME_PAST, "the event's end is in the past")
+        return Reason(ReasonCode.TIME_PAST, f"the event's end is in the past{_as_read(end_ts)}")
     if start_ts > now + limits.max_ahead_sec:
         ahead_sec = start_ts - now
         text = (
@@ -170,12 +187,27 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
             f"{limits.max_ahead_sec / 86_400:.4g} days ahead"
         )
         return Reason(ReasonCode.START_TOO_FAR_AHEAD, text)
-    duration_sec = end_ts - start_ts
-    if not limits.min_duration_sec <= duration_sec <= limits.max_duration_sec:
-        bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
-        text = f"duration_sec: {duration_sec:g} s is outside {bounds}"
-        return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    if not _may_last(end_ts - start_ts, limits):
+        return _lasts_wrong("duration_sec", end_ts - start_ts, limits)
     return None
+
+
+def _may_last(duration_sec: float, limits: CommandLimits) -> bool:
+    return limits.min_duration_sec <= duration_sec <= limits.max_duration_sec
+
+
+def _lasts_wrong(name: str, duration_sec: float, limits: CommandLimits) -> Reason:
+    bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
+    return Reason(
+        ReasonCode.DURATION_OUT_OF_RANGE, f"{name}: {duration_sec:g} s is outside {bounds}"
+    )
+
+
+def _as_read(ts: float) -> str:
+    """A past time as it was read: 20260131 was meant as a date, and is a second of 1970."""
+    if not 0.0 <= ts < 1e11:
+        return ""
+    return f" ({datetime.fromtimestamp(ts, timezone.utc):%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _is_without_end(command: EventCommand) -> bool:
@@ -201,10 +233,11 @@ def _interval_problem(command: EventCommand, limits: CommandLimits, now: float) 
             why = LIMITS_NOTHING if is_limit else ""
             text = f"{where}.{name}: {power_kw:g} kW is outside 0 … {limits.max_shed_kw:g} kW{why}"
             return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
-        if not limits.min_duration_sec <= each.duration_sec <= limits.max_duration_sec:
-            bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
-            text = f"{where}.duration_sec: {each.duration_sec:g} s is outside {bounds}"
-            return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+        if 0.0 < power_kw < LEAST_KW:
+            text = _under_a_watt(f"{where}.{name}", power_kw)
+            return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+        if not _may_last(each.duration_sec, limits):
+            return _lasts_wrong(f"{where}.duration_sec", each.duration_sec, limits)
     return _interval_contradiction(command, limits, now)
 
 

@@ -149,7 +149,7 @@ def _fields(message: Mapping[str, Any], op: str, model: type[Command]) -> _Field
     if values.get("intervals") == []:
         raise _Problem(ReasonCode.BAD_FIELD, "intervals: there are none in it; leave it out")
     if isinstance(values.get("intervals"), list):
-        values = _with_intervals(values)
+        values = _with_intervals(values, adds_highest="shed_kw" in model.model_fields)
     elif "intervals" in values:
         text = "intervals: must be a list, each with duration_sec and shed_kw or import_kw"
         raise _Problem(ReasonCode.BAD_FIELD, text)
@@ -185,15 +185,17 @@ def _agree(name: str, one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _with_intervals(values: dict[str, Any]) -> dict[str, Any]:
-    """Without fields of somebody's own inside them; the highest level is what is asked for in
-    all, where that is not said."""
+def _with_intervals(values: dict[str, Any], *, adds_highest: bool) -> dict[str, Any]:
+    """Without fields of somebody's own inside them. `adds_highest`: the highest level is what is
+    shed in all, where that is not said."""
     intervals = [
         {key: value for key, value in each.items() if not key.startswith(LET_THROUGH)}
         if isinstance(each, dict)
         else each
         for each in values["intervals"]
     ]
+    if not adds_highest:
+        return {**values, "intervals": intervals}
     given = [each.get("shed_kw") for each in intervals if isinstance(each, dict)]
     try:
         levels: list[Any] = [command_field_number(level) for level in given if level is not None]
@@ -221,7 +223,8 @@ def _unknown(key: str, op: str, model: type[Command]) -> _Problem:
 
 def _null(key: str, op: str) -> _Problem:
     """A name that was looked up and not found must not mean "whatever there is"."""
-    text = f"{key}: is null; {op} needs a value here, or none of this field: then it means all"
+    without = "all circuits" if key in SPELLINGS["circuit_id"] else "the active event"
+    text = f"{key}: is null; {op} needs a value here; without the field it means {without}"
     return _Problem(ReasonCode.BAD_FIELD, text)
 
 

@@ -28,6 +28,8 @@ from VenAgent.contract.command_fields import (
 from VenAgent.contract.op import Op
 
 DEFAULT_DURATION_SEC = 3600.0
+FINGERPRINT_FORM = "2-"
+"""What a fingerprint begins with: those of an earlier form cannot be compared."""
 
 
 class CommandFeature(str, Enum):
@@ -77,9 +79,16 @@ class Command(BaseModel):
     def fingerprint(self) -> str:
         """Of the content: the same for a command that is sent again, dated anew or not, however
         it is spelled; another for one that asks for something else."""
-        content = self.model_dump(exclude={"correlation_id", "issued_ts", "expires_ts"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        content = self.model_dump(
+            exclude={"op", "correlation_id", "issued_ts", "expires_ts"}, exclude_none=True
+        )
+        text = json.dumps([self.meaning, content], sort_keys=True, separators=(",", ":"))
+        return FINGERPRINT_FORM + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def meaning(self) -> str:
+        """The op, by one of the names that mean the same."""
+        return SAME_OP.get(self.op, self.op)
 
 
 class EventCommandInterval(BaseModel):
@@ -141,6 +150,10 @@ class ShedLoadCommand(ShedCommand):
     @classmethod
     def spellings(cls) -> dict[str, str]:
         return {**super().spellings(), **dict.fromkeys(LOAD_SHED_SPELLINGS, "shed_kw")}
+
+    @property
+    def meaning(self) -> str:
+        return Op.EVENT.value if self.circuit_id is None else self.op
 
 
 class LoadUpCommand(EventCommand):
@@ -231,6 +244,13 @@ class SetLoadCommand(Command):
     enabled: StrictBool | None = None
     priority: WholeOrNone = None
 
+
+SAME_OP: dict[str, str] = {
+    Op.SHED_PANEL.value: Op.EVENT.value,
+    Op.RESTORE_PANEL.value: Op.RESTORE.value,
+    Op.SET_CONFIG.value: Op.SET.value,
+}
+"""Of an op that is another name of one."""
 
 COMMAND_OF_OP: dict[str, type[Command]] = {
     Op.EVENT.value: ShedCommand,

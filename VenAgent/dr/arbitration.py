@@ -355,7 +355,7 @@ class Arbitration:
         limit of the cloud's: `from_sender` is False for them."""
         replies, waits = self._site.replies, len(self.queue.waiting)
         if isinstance(command, CancelCommand) and command.event_id is None and waits:
-            text = f"event_id: is missing, and {waits} events wait: name the one that is meant"
+            text = f"event_id: is missing, and other events wait ({waits}): name the one meant"
             reason = Reason(ReasonCode.MISSING_FIELD, text)
             return [replies.to(command, AckStatus.REJECTED, now, reason)]
         meant = self._known(command.event_id) if command.event_id else self.running

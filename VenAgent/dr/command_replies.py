@@ -8,7 +8,7 @@ from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack_circuit, ack_reason_fields, build_ack
 from VenAgent.contract.command_reader import CommandNotRead
-from VenAgent.contract.commands import Command
+from VenAgent.contract.commands import FINGERPRINT_FORM, Command
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, SaveFingerprintEffect, SendAckEffect
@@ -62,8 +62,10 @@ class CommandReplies:
         return correlation_id in self._sent or correlation_id in self._expected
 
     def _is_same(self, correlation_id: str, fingerprint: str | None) -> bool:
-        """Whether it is the content that was known under this id, as far as that is remembered."""
-        return self._fingerprints.get(correlation_id, fingerprint) == fingerprint
+        """Whether it is the content that was known under this id, as far as that is remembered; an
+        earlier version of the agent may have written it down in another form."""
+        known = self._fingerprints.get(correlation_id, "")
+        return known == fingerprint or not known.startswith(FINGERPRINT_FORM)
 
     def _again(self, correlation_id: str) -> Effects:
         if correlation_id in self._sent:

@@ -50,7 +50,7 @@ class EventAdmission:
         most, waiting = self._site.policy.max_scheduled, len(self._queue.waiting)
         if waiting < most or (event.request.start_ts <= now and running is None):
             return None
-        text = f"{waiting} events wait already, and this site takes {most}"
+        text = f"as many events wait already as this site takes ({most})"
         return Reason(ReasonCode.TOO_MANY_SCHEDULED, text)
 
 

@@ -39,7 +39,23 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
     ("kW over the rating", {**SHED, "shed_kw": 48.1}, ["48.1", "rating", "48 kW"]),
     ("load kW over the rating", {"op": "shedLoad", "loadId": "ev1", "reduceKw": 49}, ["rating"]),
     ("duration too short", {**SHED, "shed_kw": 5, "duration_sec": 0.5}, ["duration", "0.5 s"]),
-    ("duration negative", {**SHED, "shed_kw": 5, "duration_sec": -60}, ["past"]),
+    ("duration negative", {**SHED, "shed_kw": 5, "duration_sec": -60}, ["duration", "-60 s"]),
+    ("duration of nothing", {**SHED, "shed_kw": 5, "duration_sec": 1e-9}, ["duration", "1e-09 s"]),
+    ("a day as a number", {**SHED, "shed_kw": 5, "start_ts": 20251009}, ["past", "1970-08-23"]),
+    ("a day without hyphens", {**SHED, "shed_kw": 5, "startTime": "20251009"}, ["hyphens"]),
+    (
+        "an interval under one watt",
+        {**SHED, "intervals": [{"duration_sec": 60, "shed_kw": kw} for kw in (4, 0.0001)]},
+        ["intervals.1.shed_kw", "less than one watt"],
+    ),
+    ("a limit under one watt", {"op": "limit", "import_kw": 0.0004}, ["import_kw", "one watt"]),
+    (
+        "a failsafe under one watt",
+        {"op": "limit", "import_kw": 4, "failsafe_kw": 4e-4, "heartbeat_sec": 60},
+        ["failsafe_kw", "one watt"],
+    ),
+    ("no circuit found", {"op": "shedLoad", "reduceKw": 1, "loadId": None}, ["all circuits"]),
+    ("no event found", {"op": "restore", "event_id": None}, ["the active event"]),
     ("duration too long", {**SHED, "shed_kw": 5, "durationS": 86_401}, ["duration", "86400"]),
     ("duration no number", {**SHED, "shed_kw": 5, "duration_sec": "30m"}, ["duration", "PT1H15M"]),
     (
@@ -77,6 +93,10 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
     ("expired", {**SHED, "shed_kw": 5, "expires_ts": NOW - 1}, ["expired"]),
     ("expired now", {**SHED, "shed_kw": 5, "expires_ts": NOW}, ["expired"]),
     ("modification negative", {**SHED, "shed_kw": 5, "modification": -1}, ["modification"]),
+    *(
+        (f"negative: {op}", {"op": op, "event_id": "e1", "modification": -1}, ["0 or more"])
+        for op in ("restore", "restorePanel", "cancel")
+    ),
     ("modification broken", {**SHED, "shed_kw": 5, "modification": 1.5}, ["modification"]),
     ("another site", {"op": "ping", "venId": "site-2"}, ["site-2", VEN_ID]),
     ("another site in data", {"op": "ping", "data": {"venId": "site-2"}}, ["site-2"]),

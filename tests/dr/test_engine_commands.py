@@ -111,6 +111,12 @@ def test_other_content_is_refused_after_a_restart_too(house: House, hold: bool) 
     assert house.replies_to("c1") == ["accepted"]
 
 
+def test_a_command_that_an_earlier_version_wrote_down_is_no_other_one(house: House) -> None:
+    first = send_event(house)[0]
+    house.engine.replies.recall_fingerprint("c1", "0123456789abcdef")
+    assert send_event(house) == [first]
+
+
 def test_what_cannot_be_read_under_a_known_correlation_id_is_refused_for_itself(
     house: House,
 ) -> None:
