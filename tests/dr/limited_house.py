@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.dr.builders import panel_of, switch
-from tests.dr.flexible_house import inverter
+from tests.dr.flexible_house import FlexibleHouse, inverter, shop_panel
 from tests.dr.house import House
 from VenAgent.dr.panel import PanelCircuit
+
+SLOWEST_SEC = 20.0
+"""What the slowest device takes to follow, beside the window."""
 
 
 def send_import_limit(house: House, import_kw: float | None = 15.0, **fields: object) -> list:
@@ -35,6 +38,14 @@ def live_under_import_limit(
 def sunny_house(*circuits: PanelCircuit, **draws_kw: float) -> House:
     panel = panel_of(*(circuits or (inverter(), switch("oven", 40.0), switch("heater", 30.0))))
     house = House(panel, {"pv": -8.0, "oven": 1.0, "heater": 2.0, **draws_kw})
+    house.wait(120.0)
+    return house
+
+
+def sunny_shop(*circuits: PanelCircuit, **draws_kw: float) -> FlexibleHouse:
+    """A shop with its small loads, and `circuits` beside them."""
+    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, **draws_kw}
+    house = FlexibleHouse(shop_panel(*circuits), draws, {})
     house.wait(120.0)
     return house
 

@@ -8,22 +8,20 @@ import pytest
 
 from tests.dr.builders import limit, panel_of, switch
 from tests.dr.flexible_house import (
-    FlexibleHouse,
     battery,
     inverter,
-    shop_panel,
     storage,
     thermostat,
 )
 from tests.dr.house import House, send_event
 from tests.dr.limited_house import (
+    SLOWEST_SEC,
     export_mean_kw,
     live_under_export_limit,
     send_export_limit,
     sunny_house,
+    sunny_shop,
 )
-
-SLOWEST_SEC = 20.0
 
 
 def test_what_is_fed_in_is_kept_under_its_limit_by_an_inverter_that_generates_less() -> None:
@@ -144,10 +142,8 @@ def test_a_shed_beside_it_feeds_in_no_more_than_is_allowed() -> None:
 
 
 def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
-    panel = shop_panel(battery(control=storage(capacity_kwh=10.0), priority=2), inverter())
-    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -5.0, "battery1": 0.0}
-    house = FlexibleHouse(panel, draws, {})
-    house.wait(120.0)
+    small = battery(control=storage(capacity_kwh=10.0), priority=2)
+    house = sunny_shop(small, inverter(), pv=-5.0, battery1=0.0)
     send_export_limit(house, 1.0)
     live_under_export_limit(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.drawn_kw("battery1") > 2.0
@@ -277,11 +273,8 @@ def test_a_dry_run_says_what_it_would_come_to() -> None:
 
 def test_thermostats_are_too_slow_for_it() -> None:
     """One that more load has moved already is not counted on either, until it shows."""
-    units = (thermostat("rtu1"), inverter())
-    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "rtu1": 2.0, "pv": -10.0}
-    house = FlexibleHouse(shop_panel(*units), draws, {})
+    house = sunny_shop(thermostat("rtu1"), inverter(), rtu1=2.0, pv=-10.0)
     house.raised_kw = {"rtu1": 2.0}
-    house.wait(60.0)
     send_export_limit(house, 1.0)
     live_under_export_limit(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
     assert house.moved() == {}

@@ -11,15 +11,16 @@ from tests.dr.flexible_house import (
     FlexibleHouse,
     battery,
     inverter,
-    shop_panel,
     storage,
     thermostat,
 )
 from tests.dr.house import House, send_event
 from tests.dr.limited_house import (
+    SLOWEST_SEC,
     live_under_export_limit,
     send_export_limit,
     sunny_house,
+    sunny_shop,
 )
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
@@ -28,16 +29,11 @@ from VenAgent.dr.panel import PanelCircuit
 from VenAgent.dr.policy import EndurancePolicy
 from VenAgent.dr.shed_target import ShedTarget
 
-SLOWEST_SEC = 20.0
-
 
 def home(*more: PanelCircuit, **draws_kw: float) -> FlexibleHouse:
     """With a battery and an inverter in full sun."""
     circuits = (battery(control=storage(capacity_kwh=40.0), priority=2), inverter(), *more)
-    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -8.0, "battery1": 0.0}
-    house = FlexibleHouse(shop_panel(*circuits), {**draws, **draws_kw}, {})
-    house.wait(120.0)
-    return house
+    return sunny_shop(*circuits, **{"pv": -8.0, "battery1": 0.0, **draws_kw})
 
 
 def more_load(house: House, raise_kw: float, **fields: object) -> list:

@@ -37,6 +37,16 @@ def test_the_same_limit_as_a_new_command_leaves_it_too(house: House) -> None:
     assert 4.2 < house.power_kw <= 15.0
 
 
+def the_minimum_stands_and_then_the_new_limit_rules(house: House) -> None:
+    """Of ten minutes, and of 9 kW."""
+    beat_as_lpc_sender(house, 500.0)
+    assert lpc_state(house) is GridLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+    beat_as_lpc_sender(house, 300.0)
+    assert lpc_state(house) is GridLimitState.LIMITED
+    assert 4.2 < house.power_kw <= 9.0
+
+
 def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     """LPC-TS-012, by our wire for any new limit; then the new one rules."""
     enter_lpc_failsafe(house, failsafe_min_sec=600.0)
@@ -44,12 +54,7 @@ def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     assert lpc_state(house) is GridLimitState.FAILSAFE
     assert house.replies_to("l2") == ["accepted"]
     assert house.replies[-1]["reason_code"] == "failsafe"
-    beat_as_lpc_sender(house, 500.0)
-    assert lpc_state(house) is GridLimitState.FAILSAFE
-    assert house.power_kw <= 4.2
-    beat_as_lpc_sender(house, 300.0)
-    assert lpc_state(house) is GridLimitState.LIMITED
-    assert 4.2 < house.power_kw <= 9.0
+    the_minimum_stands_and_then_the_new_limit_rules(house)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +76,7 @@ def test_a_change_that_leaves_the_failsafe_out_does_not_shorten_the_one_that_rul
     house.send("limit", event_id="limit", import_kw=9.0, modification=1, **known)
     if restarts:
         house.restart()
-    beat_as_lpc_sender(house, 500.0)
-    assert lpc_state(house) is GridLimitState.FAILSAFE
-    assert house.power_kw <= 4.2
-    beat_as_lpc_sender(house, 300.0)
-    assert lpc_state(house) is GridLimitState.LIMITED
-    assert 4.2 < house.power_kw <= 9.0
+    the_minimum_stands_and_then_the_new_limit_rules(house)
 
 
 @pytest.mark.long

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from openleadr.messaging import parse_message, validate_xml_schema
 from sqlalchemy import select, update
 
 from backend.dispatch.dispatcher import Dispatcher
+from backend.openadr.openadr20b_service import OpenAdr20bService
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.store.alert_tables import VenAlertRow
 from backend.store.database import Database
@@ -19,6 +21,8 @@ from backend.store.tables import EVENTS
 from backend.store.utc_time import utc_now
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
 from tests.openadr import vtn3
+from tests.openadr.vtn20b import Vtn20b, running_vtn20b, vtn20b_url
+from tests.support.ports import free_port
 
 
 def settings_for(url: str, version: str = "3.1", **more: str) -> OpenAdrSettings:
@@ -81,6 +85,35 @@ async def openadr3_stage(
             dispatching(database, wire) as dispatcher,
         ):
             yield OpenAdrStage(vtn, service, wire, dispatcher)
+
+
+@asynccontextmanager
+async def openadr20b_service(
+    database: Database, port: int, **more: str
+) -> AsyncIterator[OpenAdr20bService]:
+    service = OpenAdr20bService(database, settings_for(vtn20b_url(port), "2.0b", **more))
+    try:
+        yield service
+    finally:
+        await service.close()
+
+
+@asynccontextmanager
+async def openadr20b_stage(
+    database: Database, fleet: dict[str, float]
+) -> AsyncIterator[tuple[Vtn20b, OpenAdr20bService]]:
+    """`fleet`: what each VEN draws, kW."""
+    await add_vens(database, fleet)
+    port = free_port()
+    async with running_vtn20b(port) as vtn, openadr20b_service(database, port) as service:
+        yield vtn, service
+
+
+def read_20b_message(xml: str) -> tuple[str, Any]:
+    """A message, once it is valid by the standard's schema."""
+    validate_xml_schema(xml.encode())
+    kind, payload = parse_message(xml.encode())
+    return kind, payload
 
 
 def hurry(service: Any) -> None:

@@ -13,21 +13,19 @@ from backend.openadr.openadr20b_ven import OpenAdr20bVen
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
-from tests.openadr.openleadr_vtn import (
-    openadr20b_service,
-    openadr20b_stage,
-    read_20b_message,
-    running_vtn,
-)
 from tests.openadr.stage import (
     alerts,
     events,
     in_sec,
     open_events,
+    openadr20b_service,
+    openadr20b_stage,
+    read_20b_message,
     reports,
     vtn_event,
 )
 from tests.openadr.test_openadr3_reports import add_telemetry
+from tests.openadr.vtn20b import running_vtn20b
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
@@ -40,7 +38,7 @@ async def test_an_event_is_commanded_opted_into_and_restored_when_cancelled(
     wire = Answering(database)
     port = free_port()
     async with (
-        running_vtn(port) as vtn,
+        running_vtn20b(port) as vtn,
         openadr20b_service(database, port) as service,
         dispatching(database, wire) as dispatcher,
     ):
@@ -100,7 +98,7 @@ async def test_what_cannot_be_done_is_opted_out_of_with_a_reason(database: Datab
 async def test_after_a_restart_the_event_that_runs_is_known(database: Database) -> None:
     await add_vens(database, {"a": 2.0})
     port = free_port()
-    async with running_vtn(port) as vtn:
+    async with running_vtn20b(port) as vtn:
         for number in range(2):
             async with openadr20b_service(database, port) as service:
                 await service.turn()
@@ -118,7 +116,7 @@ async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Data
     await add_vens(database, {"a": 2.0})
     port = free_port()
     async with openadr20b_service(database, port, OPENADR_POLL_SEC="0.1") as service:
-        async with running_vtn(port) as vtn:
+        async with running_vtn20b(port) as vtn:
             await service.turn()
             event_id = vtn.event([3])
             await service.turn()
@@ -129,7 +127,7 @@ async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Data
         assert link.problem
         assert link.failures == 3
         assert len(await open_events(database)) == 1
-        async with running_vtn(port) as vtn:
+        async with running_vtn20b(port) as vtn:
             vtn.server.events["ven-1"] = known
             await service.turn()
             await service.turn()
@@ -238,7 +236,7 @@ async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a
     port = free_port()
     await add_telemetry(database, "a", in_sec(-5), [4.5] * 4000, every_sec=0.05)
     async with openadr20b_service(database, port, OPENADR_POLL_SEC="0.1") as service:
-        async with running_vtn(port):
+        async with running_vtn20b(port):
             await service.turn()
         await service.turn()
 
@@ -249,7 +247,7 @@ async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a
         await eventually(kept)
     waiting = {row.document["request_id"] for row in await reports(database)}
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port), openadr20b_service(database, port) as service:
+    async with running_vtn20b(port), openadr20b_service(database, port) as service:
         ven = await service._registered()
         ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         before = in_sec(0)

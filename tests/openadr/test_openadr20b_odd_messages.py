@@ -11,13 +11,21 @@ from backend.openadr.openadr20b_event_reader import read_openadr20b_event
 from backend.openadr.schedule import schedule_vens
 from backend.store.database import Database
 from tests.backend.dispatching import eventually
-from tests.openadr.openleadr_vtn import OpenLeadrVtn, openadr20b_stage, read_20b_message
-from tests.openadr.stage import alerts, events, in_sec, open_events, vtn_event
+from tests.openadr.stage import (
+    alerts,
+    events,
+    in_sec,
+    open_events,
+    openadr20b_stage,
+    read_20b_message,
+    vtn_event,
+)
+from tests.openadr.vtn20b import Vtn20b
 
 pytestmark = pytest.mark.asyncio
 
 
-def answer_next_poll(vtn: OpenLeadrVtn, kind: str, **payload: Any) -> None:
+def answer_next_poll(vtn: Vtn20b, kind: str, **payload: Any) -> None:
     """The VTN answers the next oadrPoll with this, and then as before."""
     poll = vtn.server.services["poll_service"]
 

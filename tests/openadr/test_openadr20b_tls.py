@@ -12,8 +12,8 @@ from backend.openadr.vtn_check import check_vtn
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
-from tests.openadr.openleadr_vtn import running_vtn
 from tests.openadr.stage import events, settings_for
+from tests.openadr.vtn20b import running_vtn20b
 from tests.support.authority import Authority, Pair
 from tests.support.ports import free_port
 
@@ -65,7 +65,7 @@ async def test_certificates_of_both_sides_are_checked_and_messages_signed(
             "fingerprint": certificates.fingerprint(certificates.ven),
         }
 
-    async with running_vtn(
+    async with running_vtn20b(
         port,
         cert=certificates.vtn[0],
         key=certificates.vtn[1],

@@ -9,8 +9,8 @@ import pytest
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
 from tests.openadr import vtn3
-from tests.openadr.openleadr_vtn import openadr20b_service, running_vtn
-from tests.openadr.stage import alerts, events, open_events, service_for
+from tests.openadr.stage import alerts, events, open_events, openadr20b_service, service_for
+from tests.openadr.vtn20b import running_vtn20b
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
@@ -25,7 +25,7 @@ async def test_an_event_by_both_ways_begins_once_changes_once_and_ends_once(
     start = datetime.now(timezone.utc)
     with vtn3.running() as vtn:
         async with (
-            running_vtn(port) as vtn_20b,
+            running_vtn20b(port) as vtn_20b,
             service_for(database, vtn.url) as service,
             openadr20b_service(database, port) as service_20b,
             dispatching(database, wire) as dispatcher,
@@ -73,7 +73,7 @@ async def test_an_event_by_both_ways_ends_when_either_vtn_cancels_it(
     start = datetime.now(timezone.utc)
     with vtn3.running() as vtn:
         async with (
-            running_vtn(port) as vtn_20b,
+            running_vtn20b(port) as vtn_20b,
             service_for(database, vtn.url) as service,
             openadr20b_service(database, port) as service_20b,
             dispatching(database, wire) as dispatcher,

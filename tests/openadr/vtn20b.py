@@ -1,11 +1,14 @@
-"""openleadr's VTN of OpenADR 2.0b to try with: one event for the VEN that registers, and what it
-answers and reports."""
+"""openleadr's own VTN of OpenADR 2.0b, for tests and to try with: run by itself it publishes one
+event for the VEN that registers, and prints what that answers and reports."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from openleadr import OpenADRServer
@@ -13,37 +16,47 @@ from openleadr import OpenADRServer
 VEN_ID = "ven-1"
 
 
-async def serve(port: int, level: int, seconds: int) -> None:
-    server = OpenADRServer(
-        vtn_id="VTN",
-        http_port=port,
-        requested_poll_freq=timedelta(seconds=2),
-        show_fingerprint=False,
-    )
-    done = asyncio.Event()
+class Vtn20b:
+    """openleadr's server, and what the VEN told it; `say` gets a line about each."""
 
-    async def opted(ven_id: str, event_id: str, opt_type: str) -> None:
-        print(f"{ven_id} answers {opt_type} to {event_id}", flush=True)
-
-    async def registered(info: dict[str, Any]) -> tuple[str, str]:
-        print(f"{info.get('ven_name')} registers", flush=True)
-        server.add_event(
-            VEN_ID,
-            signal_name="simple",
-            signal_type="level",
-            intervals=[
-                {
-                    "dtstart": datetime.now(timezone.utc),
-                    "duration": timedelta(seconds=seconds),
-                    "signal_payload": level,
-                }
-            ],
-            callback=opted,
+    def __init__(
+        self, port: int, say: Callable[[str], None] = lambda line: None, **options: Any
+    ) -> None:
+        self.say = say
+        self.server = OpenADRServer(
+            vtn_id="VTN",
+            http_port=port,
+            show_fingerprint=False,
+            **{"requested_poll_freq": timedelta(seconds=1), **options},
         )
-        asyncio.get_running_loop().call_later(seconds + 20, done.set)
+        self.registrations = 0
+        self.opts: list[tuple[str, str]] = []
+        self.offered: list[str] = []
+        self.states: list[tuple[str, float]] = []
+        self.measured: list[tuple[str, datetime, float]] = []
+        self.server.add_handler("on_create_party_registration", self._register)
+        self.server.add_handler("on_register_report", self._offer)
+
+    def event(self, payloads: list[float], **more: Any) -> str:
+        start = more.pop("start", None) or datetime.now(timezone.utc)
+        length = more.pop("duration", timedelta(hours=1))
+        more = {"signal_name": "simple", "signal_type": "level", **more}
+        intervals = [
+            {"dtstart": start + n * length, "duration": length, "signal_payload": payload}
+            for n, payload in enumerate(payloads)
+        ]
+        return str(self.server.add_event(VEN_ID, intervals=intervals, callback=self._opt, **more))
+
+    def cancel(self, event_id: str) -> None:
+        self.server.cancel_event(VEN_ID, event_id)
+
+    async def _register(self, info: dict[str, Any]) -> tuple[str, str]:
+        self.registrations += 1
+        self.say(f"{info.get('ven_name')} registers")
         return VEN_ID, "registration-1"
 
-    async def offered(
+    async def _offer(
+        self,
         ven_id: str,
         resource_id: str,
         measurement: str,
@@ -52,19 +65,45 @@ async def serve(port: int, level: int, seconds: int) -> None:
         min_sampling_interval: timedelta,
         max_sampling_interval: timedelta,
     ) -> Any:
-        async def told(data: list[tuple[datetime, float]]) -> None:
+        self.offered.append(f"{resource_id} {measurement} {scale}{unit}")
+
+        async def keep(data: list[tuple[datetime, float]]) -> None:
             for at, value in data:
-                print(f"{at:%H:%M:%S} {resource_id} {measurement} {value:g}", flush=True)
+                self.say(f"{at:%H:%M:%S} {resource_id} {measurement} {value:g}")
+                if measurement == "RealPower":
+                    self.measured.append((resource_id, at, value))
+                else:
+                    self.states.append((resource_id, value))
 
-        return told, timedelta(seconds=10), timedelta(seconds=10)
+        return keep, timedelta(seconds=1), timedelta(seconds=1)
 
-    server.add_handler("on_create_party_registration", registered)
-    server.add_handler("on_register_report", offered)
-    await server.run()
+    async def _opt(self, ven_id: str, event_id: str, opt_type: str) -> None:
+        self.opts.append((event_id, opt_type))
+        self.say(f"{ven_id} answers {opt_type} to {event_id}")
+
+
+@asynccontextmanager
+async def running_vtn20b(port: int, **options: Any) -> AsyncIterator[Vtn20b]:
+    vtn = Vtn20b(port, **options)
+    await vtn.server.run()
     try:
-        await done.wait()
+        yield vtn
     finally:
-        await server.stop()
+        await vtn.server.stop()
+
+
+def vtn20b_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/OpenADR2/Simple/2.0b"
+
+
+async def serve(port: int, level: int, seconds: int) -> None:
+    async with running_vtn20b(
+        port, say=partial(print, flush=True), requested_poll_freq=timedelta(seconds=2)
+    ) as vtn:
+        while not vtn.registrations:
+            await asyncio.sleep(0.1)
+        vtn.event([level], duration=timedelta(seconds=seconds))
+        await asyncio.sleep(seconds + 20)
 
 
 def main() -> None:

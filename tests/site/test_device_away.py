@@ -46,13 +46,26 @@ CONFIG = AgentConfig.load(
 )
 
 
-class PublishedHouse(House):
+class WrittenPointsHouse(House):
+    """Its points know what was written to them."""
+
+    def __init__(self, config: AgentConfig, demand_kw: dict[str, float]) -> None:
+        super().__init__(config.build_panel(), demand_kw)
+        self.points = PointReadings(config)
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        failures = super()._write(writes)
+        written = {w.point: w.value for w in writes if w.circuit_id not in failures}
+        self.points.written(written, self.now)
+        return failures
+
+
+class PublishedHouse(WrittenPointsHouse):
     """Its driver publishes each device every 5 s."""
 
     def __init__(self) -> None:
-        super().__init__(CONFIG.build_panel(), {"car": 7.2, "heat": 5.0})
+        super().__init__(CONFIG, {"car": 7.2, "heat": 5.0})
         self.limits["car"] = 32.0
-        self.points = PointReadings(CONFIG)
         self.unheard: set[str] = set()
 
     def read(self) -> PanelReading:
@@ -64,12 +77,6 @@ class PublishedHouse(House):
         for device in values.keys() - self.unheard:
             self.points.update(device, values[device], self.now, self.now, published=True)
         return self.points.reading(self.now)
-
-    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
-        failures = super()._write(writes)
-        written = {w.point: w.value for w in writes if w.circuit_id not in failures}
-        self.points.written(written, self.now)
-        return failures
 
 
 @pytest.mark.long
@@ -129,12 +136,11 @@ BOARD_CONFIG = AgentConfig.load(
 )
 
 
-class ChangesHouse(House):
+class ChangesHouse(WrittenPointsHouse):
     """Its board publishes a relay when that changes; `uptime`, which nobody uses, every 5 s."""
 
     def __init__(self, interval_sec: float) -> None:
-        super().__init__(BOARD_CONFIG.build_panel(), {"heater": 4.5, "other": 3.0})
-        self.points = PointReadings(BOARD_CONFIG)
+        super().__init__(BOARD_CONFIG, {"heater": 4.5, "other": 3.0})
         self.points.expect_intervals({METER: 5.0, BOARD: interval_sec})
         self.published: dict[str, bool | float] = {}
         self.scraped_ts = self.now
@@ -153,12 +159,6 @@ class ChangesHouse(House):
             self.scraped_ts = self.now
             self.points.update(BOARD, board, self.now, self.now, complete=True)
         return self.points.reading(self.now)
-
-    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
-        failures = super()._write(writes)
-        written = {w.point: w.value for w in writes if w.circuit_id not in failures}
-        self.points.written(written, self.now)
-        return failures
 
 
 @pytest.mark.long

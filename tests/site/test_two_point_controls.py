@@ -9,74 +9,19 @@ import pytest
 
 from tests.dr.house import send_event
 from tests.site.register_house import RegisterHouse, register_config
+from tests.site.two_point_home import (
+    BATTERY,
+    BEFORE,
+    CHARGER,
+    HEATER,
+    REGISTERS,
+    own_registers,
+    two_point_home,
+    two_point_physics,
+)
 from tests.support.each_case import each_case
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
-
-BATTERY = {
-    "id": "battery1",
-    "name": "Battery",
-    "type": "battery",
-    "breaker_amps": 32,
-    "priority": 5,
-    "control": "power",
-    "power_point": "battery_kw",
-    "power_setpoint_point": "command_w",
-    "power_setpoint_scale": -0.001,
-    "power_setpoint_step": 10,
-    "max_discharge_kw": 5,
-    "capacity_kwh": 13.5,
-    "soc_point": "soc",
-    "mode_point": "mode",
-    "mode_value": 4,
-    "mode_release_value": 1,
-}
-CHARGER = {
-    "id": "car1",
-    "name": "Car",
-    "breaker_amps": 32,
-    "priority": 5,
-    "control": "limit",
-    "power_point": "car_kw",
-    "limit_point": "amps",
-    "limit_unit": "amps",
-    "pause_point": "pause",
-    "pause_value": 1,
-    "resume_value": 0,
-}
-HEATER = {
-    "id": "heater1",
-    "name": "Heater",
-    "breaker_amps": 30,
-    "priority": 3,
-    "power_point": "heater_kw",
-    "switch_point": "heater_on",
-}
-REGISTERS = {"command_w": 0, "soc": 60.0, "mode": 1, "amps": 16, "pause": 0, "heater_on": True}
-
-
-def physics(registers: dict[str, Any]) -> None:
-    commanded_kw = -0.001 * registers["command_w"]
-    registers["battery_kw"] = commanded_kw if registers["mode"] == 4 else 0.5
-    registers["car_kw"] = 0.0 if registers["pause"] else min(3.84, 0.24 * registers["amps"])
-    registers["heater_kw"] = 4.5 if registers["heater_on"] else 0.0
-    drawn_kw = (registers[name] for name in ("battery_kw", "car_kw", "heater_kw"))
-    registers["total_kw"] = 6.0 + sum(drawn_kw)
-
-
-def home(**changed: Any) -> RegisterHouse:
-    config = register_config(BATTERY, CHARGER, HEATER)
-    house = RegisterHouse(config, REGISTERS | changed, physics)
-    house.wait(300.0)
-    return house
-
-
-def own(house: RegisterHouse) -> dict[str, float | bool]:
-    return {name: house.registers[name] for name in REGISTERS if name != "soc"}
-
-
-BEFORE = {name: value for name, value in REGISTERS.items() if name != "soc"}
-
 
 # ---- one of two writes is lost -------------------------------------------------------------------
 
@@ -87,7 +32,7 @@ BEFORE = {name: value for name, value in REGISTERS.items() if name != "soc"}
 def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
     lost: str, away_sec: float
 ) -> None:
-    house = home()
+    house = two_point_home()
     send_event(house, 5.0, duration_sec=1200.0)
     house.wait(60.0)
     assert house.registers["mode"] == 4
@@ -98,7 +43,7 @@ def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
     house.wait(90.0)
     assert house.registers["mode"] == 1, "it follows its own programme while the event goes on"
     house.wait(3600.0)
-    assert own(house) == BEFORE
+    assert own_registers(house) == BEFORE
     assert "manual_override" not in {ack.get("reason_code") for ack in house.acks}
     assert house.alerts == {}
 
@@ -106,7 +51,7 @@ def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
 @pytest.mark.long
 @each_case("lost", ["pause", "amps"])
 def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: str) -> None:
-    house = home(soc=10.0)
+    house = two_point_home(soc=10.0)
     house.send("limit", event_id="L", correlationId="1", import_kw=13.2)
     house.wait(100.0)
     house.send("limit", event_id="L", correlationId="2", import_kw=11.0, modification=1)
@@ -119,10 +64,10 @@ def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: st
     assert len(house.acks) - told <= 2 * 12, "each try is told: one a minute is enough"
     house.dead = set()
     house.wait(120.0)
-    assert own(house) == BEFORE
+    assert own_registers(house) == BEFORE
     house.send("cancel", event_id="L", correlationId="x")
     house.wait(3600.0)
-    assert own(house) == BEFORE
+    assert own_registers(house) == BEFORE
     assert "manual_override" not in {ack.get("reason_code") for ack in house.acks}
     assert house.alerts == {}
 
@@ -130,7 +75,7 @@ def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: st
 @pytest.mark.long
 def test_a_hand_after_a_release_that_failed_whole_is_a_hand() -> None:
     """Nothing of it was written: once it is seen as it was, a change of it is someone's."""
-    house = home()
+    house = two_point_home()
     send_event(house, 5.0, duration_sec=2400.0)
     house.wait(60.0)
     house.dead = {"mode", "command_w"}
@@ -151,21 +96,21 @@ def test_a_hand_after_a_release_that_failed_whole_is_a_hand() -> None:
 
 def test_a_charger_that_its_owner_paused_is_not_started_by_a_load_up() -> None:
     """It is switched off by a person; what its register holds beside that is theirs as well."""
-    house = home(pause=1, soc=100.0)
+    house = two_point_home(pause=1, soc=100.0)
     house.send("loadUp", event_id="u", correlationId="u", raise_kw=2.0, duration_sec=120)
     house.wait(600.0)
-    assert own(house) == BEFORE | {"pause": 1}
+    assert own_registers(house) == BEFORE | {"pause": 1}
     assert house.written == []
     assert house.statuses("u")[-1] == "failed"
 
 
 def test_a_charger_that_was_turned_down_is_raised_and_is_what_it_was() -> None:
-    house = home(amps=8, soc=100.0)
+    house = two_point_home(amps=8, soc=100.0)
     house.send("loadUp", event_id="u", correlationId="u", raise_kw=1.5, duration_sec=120)
     house.wait(60.0)
     assert house.registers["amps"] == 14
     house.wait(600.0)
-    assert own(house) == BEFORE | {"amps": 8}
+    assert own_registers(house) == BEFORE | {"amps": 8}
 
 
 # ---- a remote mode that lapses -------------------------------------------------------------------
@@ -192,7 +137,9 @@ class LapsingHouse(RegisterHouse):
 
 
 def lapsing_home(**quirks: Any) -> LapsingHouse:
-    house = LapsingHouse(register_config(BATTERY, CHARGER, HEATER, **quirks), REGISTERS, physics)
+    house = LapsingHouse(
+        register_config(BATTERY, CHARGER, HEATER, **quirks), REGISTERS, two_point_physics
+    )
     house.wait(300.0)
     return house
 
@@ -219,7 +166,7 @@ def test_a_battery_whose_remote_mode_lapses_is_written_again_before(op: str) -> 
     assert house.statuses() == acked
     assert house.alerts == {}
     house.wait(600.0)
-    assert own(house) == BEFORE
+    assert own_registers(house) == BEFORE
     known = len(house.written)
     house.wait(600.0)
     assert len(house.written) == known
@@ -231,5 +178,5 @@ def test_without_the_setting_a_remote_mode_that_lapses_is_given_back_all_the_sam
     house.wait(200.0)
     assert house.registers["mode"] == 1
     house.wait(1_200.0)
-    assert own(house)["mode"] == BEFORE["mode"]
-    assert own(house)["heater_on"] is True
+    assert own_registers(house)["mode"] == BEFORE["mode"]
+    assert own_registers(house)["heater_on"] is True
