@@ -276,8 +276,7 @@ class Arbitration:
         self.queue.waiting.pop(event.event_id, None)
         if opted_out is not None:
             event.opt_out()
-            reason = Reason(opted_out.code, f"opted out at the site: {opted_out.text}")
-            return self.withdrawal.withdraw(event, AckStatus.OPTED_OUT, reason, now)
+            return self.withdrawal.withdraw(event, AckStatus.OPTED_OUT, opted_out, now)
         is_under_way = self.preparation.is_under_way(event)
         ahead = self.preparation.take(event, self._site.latest, now)
         dropped = self.preparation.drop()

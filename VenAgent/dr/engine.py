@@ -36,6 +36,7 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.event_preparation import release_forgotten_preparation
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.load_control import LoadControl
+from VenAgent.dr.opt_out import opt_out_told
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy, StopPolicy
 from VenAgent.dr.site_state import SiteState
@@ -343,7 +344,7 @@ class Engine:
             return effects
         if event.is_limit:
             return effects
-        return effects + self._end_without_part(event, Reason(ReasonCode.OPTED_OUT, reason), now)
+        return effects + self._end_without_part(event, opt_out_told(reason), now)
 
     def _end_without_part(self, event: Event, why: Reason, now: float) -> Effects:
         """The event that runs ends: the site does not take part any more."""

@@ -16,6 +16,15 @@ OPT_OUT_FACT = "opt_out"
 """The name under which the journal keeps it."""
 
 
+OPTED_OUT_TEXT = "opted out at the site"
+
+
+def opt_out_told(words: str) -> Reason:
+    """Why an event is ended or refused: a person's words ("guests") do not say it by themselves."""
+    told = words if words.startswith(OPTED_OUT_TEXT) else f"{OPTED_OUT_TEXT}: {words}"
+    return Reason(ReasonCode.OPTED_OUT, told)
+
+
 class OptOut:
     """A person's word, until when it holds (epoch s; until another one, if there is no end), goes
     before the schedule: who opts in during a scheduled time takes part until that is over."""
@@ -76,7 +85,10 @@ class OptOut:
     def refused(self, event: Event, schedule: OptSchedule, now: float) -> Reason | None:
         """Why the site does not take part in it now. A limit is a condition of the grid connection
         and no offer: nobody at the site can leave it."""
-        return None if event.is_limit else self.reason(schedule, now)
+        why = None if event.is_limit else self.reason(schedule, now)
+        return (
+            why if why is None or why.code is not ReasonCode.OPTED_OUT else opt_out_told(why.text)
+        )
 
     def refused_later(self, event: Event, schedule: OptSchedule, now: float) -> Reason | None:
         """Why the site will not take part when it begins, as far as its schedule says so."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
+from VenAgent.contract.op import END_OPS
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_state import EventState
@@ -125,10 +127,22 @@ def _origin(event: Event) -> str:
 
 
 def _ended_from(correlation_id: str) -> str:
-    """Where the command that ended it came from: `site` (page, RPC), `operator` or `cloud`."""
+    """Where the command that ended it came from: `site` (page, RPC), `operator` (the backend, or
+    the operations command) or `cloud`."""
     if correlation_id.startswith("rpc-"):
         return "site"
-    return "operator" if correlation_id.startswith("evt-") else "cloud"
+    operators = ("evt-", *(f"{op}-" for op in END_OPS))
+    return "operator" if correlation_id.startswith(operators) else "cloud"
+
+
+def _ended_by(event: Event) -> tuple[str | None, str | None]:
+    """What ended it early, and where that came from; None: no one did."""
+    ender, why = event.ended_by, event.end_reason
+    if ender is not None:
+        return ender.op, _ended_from(ender.correlation_id or "")
+    if why is not None and why.code is ReasonCode.OPTED_OUT:
+        return "opt_out", "site"
+    return None, None
 
 
 def _restored(event: Event) -> dict[str, int] | None:
@@ -142,7 +156,7 @@ def _restored(event: Event) -> dict[str, int] | None:
 def event_view_for_page(event: Event) -> dict[str, Any]:
     """For the local page and its JSON API."""
     request, began, over = event.request, event.active_ts is not None, event.state.over
-    why, ender = event.end_reason, event.ended_by
+    why, (ended_by, ended_from) = event.end_reason, _ended_by(event)
     reasons = [None if why is None else why.text, event.left_out() if began else None]
     return {
         "event_id": event.event_id,
@@ -163,8 +177,8 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "origin": _origin(event),
         "reason": "; ".join(filter(None, reasons)) or None,
         "reason_code": None if why is None else why.code.value,
-        "ended_by": None if ender is None else ender.op,
-        "ended_from": None if ender is None else _ended_from(ender.correlation_id or ""),
+        "ended_by": ended_by,
+        "ended_from": ended_from,
         "opted_out": event.opted_out,
         "restored": _restored(event),
         "summary": event_completion_summary(event) if over and began else None,

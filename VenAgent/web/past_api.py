@@ -24,6 +24,7 @@ EVENTS_DOWNLOADED = 500
 _EVENT_COLUMNS = (
     *("event_id", "state", "origin", "start_ts", "end_ts", "requested_kw", "predicted_kw"),
     *("measured_kw", "baseline_kw", "circuits", "reason", "reason_code", "ended_by"),
+    *("ended_from", "kind", "test", "import_kw", "export_kw"),
 )
 _CURVE_COLUMNS = ("ts", "power_kw", "baseline_kw", "target_kw")
 _SUMMARY_COLUMNS = ("achieved_shed_kw", "delivered_kwh", "shed_percent")

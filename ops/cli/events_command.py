@@ -108,14 +108,29 @@ def _table(past: Sequence[Mapping[str, Any]]) -> Table:
         drawn.add_row(
             terminal_clock_text(event.get("start_ts")),
             Text(terminal_printable(event.get("event_id"))),
-            Text(terminal_printable(event.get("state"))),
-            terminal_kw_text(event.get("requested_kw")),
+            Text(terminal_printable(_state(event))),
+            _requested(event),
             terminal_kw_text(shed_kw),
             _figure(summary.get("shed_percent"), ".0f"),
             _figure(summary.get("delivered_kwh"), ".3f"),
             Text(terminal_printable(", ".join(map(str, event.get("circuits") or [])))),
         )
     return drawn
+
+
+def _state(event: Mapping[str, Any]) -> str:
+    state = str(event.get("state"))
+    return f"{state} (test)" if event.get("test") else state
+
+
+def _requested(event: Mapping[str, Any]) -> str:
+    """What was asked: so much less, so much more, or what the site may draw and feed in at most."""
+    if event.get("kind") == "load_up":
+        return f"+{terminal_kw_text(event.get('requested_kw'))}"
+    if event.get("kind") != "limit":
+        return terminal_kw_text(event.get("requested_kw"))
+    bounds = (("≤", event.get("import_kw")), ("out ≤", event.get("export_kw")))
+    return ", ".join(f"{word} {terminal_kw_text(kw)}" for word, kw in bounds if kw is not None)
 
 
 def _reasons(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:

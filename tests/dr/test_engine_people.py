@@ -22,7 +22,7 @@ def test_opting_out_ends_the_event_and_says_so(house: House) -> None:
     opt_out(house)
     assert house.setting == before
     assert house.statuses() == ["accepted", "measured", "opted_out", "completed"]
-    assert house.last("opted_out")["reason"] == "baking today"
+    assert house.last("opted_out")["reason"] == "opted out at the site: baking today"
 
 
 def test_opting_out_while_it_begins_is_the_ack(house: House) -> None:

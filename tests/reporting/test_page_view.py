@@ -296,6 +296,8 @@ def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> 
     house.do(house.engine.opt_out("guests in the house", None, house.now))
     house.wait(60.0)
     house.send("event", shed_kw=3.0, duration_sec=60, event_id="refused")
+    dry = house.send("event", shed_kw=3.0, duration_sec=60, event_id="dry", dry_run=True)[-1]
+    assert dry["reason"] == "opted out at the site: guests in the house"
     house.do(house.engine.opt_in(house.now))
     house.send("event", shed_kw=3.0, duration_sec=60, event_id="whole")
     house.wait(120.0)
@@ -309,10 +311,11 @@ def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> 
         "ended_by_command",
         "restore",
     )
-    assert events["left"]["reason"] == "guests in the house"
+    assert events["left"]["reason"] == "opted out at the site: guests in the house"
+    assert (events["left"]["ended_by"], events["left"]["ended_from"]) == ("opt_out", "site")
     assert (events["left"]["reason_code"], events["left"]["opted_out"]) == ("opted_out", True)
     assert events["refused"]["state"] == "rejected"
-    assert "guests in the house" in events["refused"]["reason"]
+    assert events["refused"]["reason"] == "opted out at the site: guests in the house"
     assert (events["whole"]["reason"], events["whole"]["reason_code"]) == (None, None)
     assert events["failed"]["state"] == "failed"
     assert events["failed"]["reason"]
@@ -395,3 +398,23 @@ def test_the_curve_is_there_again_after_a_restart(viewed: Viewed) -> None:
     assert viewed.again().history()["ts"] == before["ts"][:1]  # killed: the minute was not over
     viewed.view.close()
     assert viewed.again().history() == before
+
+
+def test_who_ended_an_event_is_told_by_what_they_sent(viewed: Viewed) -> None:
+    house = viewed.house
+    senders = {
+        "restore-0a1b2c3d4e5f": "operator",
+        "cancel-0a1b2c3d4e5f": "operator",
+        "evt-e1-token": "operator",
+        "rpc-1": "site",
+        "somebodys-own": "cloud",
+    }
+    for correlation_id, sender in senders.items():
+        event_id = f"ended-{sender}-{correlation_id[:4]}"
+        house.send("event", shed_kw=3.0, duration_sec=600, event_id=event_id)
+        house.wait(30.0)
+        house.send("restore", event_id=event_id, correlationId=correlation_id)
+        house.wait(60.0)
+        viewed.catch_up()
+        (event,) = (each for each in viewed.view.events(9) if each["event_id"] == event_id)
+        assert event["ended_from"] == sender

@@ -124,12 +124,15 @@ def test_an_event_that_is_none_is_said_to_be_none(page: Caller, query: str, stat
 
 def test_events_are_downloaded_and_no_id_is_a_formula(page: Caller) -> None:
     page.site.past[0].update(event_id='=HYPERLINK("http://x")', reason="+1\n2,3", end_ts=1e15)
+    page.site.past[1].update(kind="limit", test=True, import_kw=15.0, ended_from="site")
     rows = table(page.get("/api/events.csv").body)
     assert len(rows) == 4
     assert rows[0]["event_id"] == '\'=HYPERLINK("http://x")'
     assert rows[0]["reason"] == "'+1\n2,3"
     assert rows[0]["end"] == ""
     assert rows[1]["circuits"] == "heater1"
+    told = [rows[1][name] for name in ("kind", "test", "import_kw", "ended_from")]
+    assert told == ["limit", "True", "15.0", "site"]
     assert float(rows[1]["delivered_kwh"]) > 0
     moment = datetime.fromisoformat(rows[1]["start"].replace("Z", "+00:00"))
     assert moment.astimezone(timezone.utc).timestamp() == page.site.past[1]["start_ts"]

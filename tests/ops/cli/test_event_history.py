@@ -132,6 +132,24 @@ def test_why_an_event_went_otherwise_and_who_ended_it_stands_below_the_table(
     assert "the site takes part in no events, until 20-Aug-1970" in shown
 
 
+def test_what_kind_of_event_it_is_stands_where_its_power_does(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = {"kind": "limit", "requested_kw": 0.0, "export_kw": None}
+    kinds = (
+        ({**limit, "import_kw": 15.0}, "≤ 15.00 kW"),
+        ({**limit, "import_kw": None, "export_kw": 4.2}, "out ≤ 4.20 kW"),
+        ({**limit, "import_kw": 0.0, "export_kw": 0.0}, "≤ 0.00 kW, out ≤ 0.00 kW"),
+        ({"kind": "load_up", "requested_kw": 1.0}, "+1.00 kW"),
+        ({"kind": "shed", "test": True}, "completed (test)"),
+    )
+    for fields, shown in kinds:
+        monkeypatch.setattr(Page, "events", [{**OVER, **fields}])
+        assert shown in events(), fields
+    monkeypatch.setattr(Page, "events", [OVER])
+    assert "test" not in events()
+
+
 def test_a_long_id_leaves_room_for_the_figures(
     page: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
