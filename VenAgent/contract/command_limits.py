@@ -147,6 +147,14 @@ def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> 
     if delay_sec is not None and not 0 <= delay_sec <= limits.max_duration_sec:
         text = f"randomize_start_sec: {delay_sec:g} s is outside 0 … {limits.max_duration_sec:g} s"
         return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    start_ts, end_ts = event_command_window(command, now)
+    if delay_sec and command.end_ts is not None and delay_sec >= end_ts - start_ts:
+        # Whoever drew more would begin with all others just before the end.
+        text = (
+            f"randomize_start_sec: {delay_sec:g} s is as long as the event, which ends at its "
+            f"end_ts after {end_ts - start_ts:g} s: give less, or duration_sec in place of end_ts"
+        )
+        return Reason(ReasonCode.CONTRADICTION, text)
     return None
 
 

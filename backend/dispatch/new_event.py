@@ -223,6 +223,8 @@ def _check_fields(new: NewEvent) -> None:
         raise NewEventInvalid(
             "randomize_start_sec", "limit has no use for it: it holds from its start"
         )
+    if (new.randomize_start_sec or 0.0) >= (new.end - new.start).total_seconds():
+        raise NewEventInvalid("randomize_start_sec", "must be shorter than the event: it ends then")
     if new.selection is not None and not any(new.selection.values()):
         raise NewEventInvalid("selection", "names nobody: leave it out for every VEN")
     if new.ven_ids is not None and new.selection:

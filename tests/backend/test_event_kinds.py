@@ -235,6 +235,11 @@ async def test_a_test_and_a_dry_run_say_so_and_a_dry_run_takes_nobody_away(
         await client.post("/api/events/", json=body)
         await eventually(lambda: wire.sent)
         await acknowledge(database, wire.sent)
+        for seconds in (600, 3600):
+            drawn = {"randomizeStartSec": seconds, "id": "all begin just before the end"}
+            answer = await client.post("/api/events/", json={**body, **drawn})
+            assert answer.status_code == 422
+            assert "shorter than the event" in answer.text
         real = {"shedKw": 2, "test": True, "randomizeStartSec": 60, "eventId": "real"}
         assert (await client.post("/api/vens/a/send-event", json=real)).status_code == 200
         listed = (await client.get("/api/events/")).json()

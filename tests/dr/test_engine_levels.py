@@ -264,9 +264,27 @@ def test_one_that_runs_draws_nothing_when_it_is_changed(house: House) -> None:
 
 def test_an_end_that_was_said_stays_when_the_start_is_drawn(house: House) -> None:
     house.lot = 0.999
-    fields = {"start_ts": NOW + 100.0, "end_ts": NOW + 400.0, "randomize_start_sec": 3_000.0}
+    fields = {"start_ts": NOW + 100.0, "end_ts": NOW + 400.0, "randomize_start_sec": 299.9}
     (ack,) = send_event(house, 4.5, duration_sec=None, **fields)
     assert (ack["start_ts"], ack["end_ts"]) == (NOW + 399.0, NOW + 400.0)
+
+
+def test_a_fleet_does_not_begin_together_just_before_the_end(house: House) -> None:
+    """Who drew more than the event lasts would shed for its last second, with nearly all others."""
+    said = {"start_ts": NOW + 100.0, "end_ts": NOW + 160.0}
+    for fields in (
+        {**said, "duration_sec": None},
+        {**said, "duration_sec": 60.0},
+        {"end_ts": NOW + 160.0, "duration_sec": 60.0},
+    ):
+        for house.lot in (0.01, 0.5):
+            (ack,) = send_event(house, 4.5, **fields, randomize_start_sec=3_600.0)
+            assert ack["reason_code"] == "contradiction"
+            assert "duration_sec in place of end_ts" in ack["reason"]
+    (ack,) = send_event(
+        house, 4.5, start_ts=NOW + 100.0, duration_sec=60.0, randomize_start_sec=3_600.0
+    )
+    assert (ack["status"], ack["end_ts"] - ack["start_ts"]) == ("scheduled", 60.0)
 
 
 def test_levels_move_with_the_start_that_was_drawn(house: House) -> None:
