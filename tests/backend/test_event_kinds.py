@@ -236,7 +236,7 @@ async def test_a_test_and_a_dry_run_say_so_and_a_dry_run_takes_nobody_away(
         await eventually(lambda: wire.sent)
         await acknowledge(database, wire.sent)
         for seconds in (600, 3600):
-            drawn = {"randomizeStartSec": seconds, "id": "all begin just before the end"}
+            drawn = {"randomizeStartSec": seconds, "id": f"drawn{seconds}"}
             answer = await client.post("/api/events/", json={**body, **drawn})
             assert answer.status_code == 422
             assert "shorter than the event" in answer.text
