@@ -22,7 +22,8 @@ from VenAgent.volttron_compat import RPC_FAILURES, Unreachable, VolttronCompatCa
 READ_EVERY_SEC = 300.0
 """The devices are read by a request, beside the driver's publications."""
 READ_AGAIN_SEC = 2.5
-"""Twice as long, and then further and further apart, until the config store has answered."""
+"""Twice as long, and then further and further apart, until config store and devices have answered:
+a driver that starts refuses all readings, though it publishes soon after."""
 SIGN_WITHIN_SEC = 5.0
 
 
@@ -82,8 +83,8 @@ class Building:
         return True
 
     def _read_driver_entries(self) -> bool:
-        """Which devices share a gateway, and what decides how a circuit goes back. Whether all of
-        it was answered."""
+        """Which devices share a gateway, what decides how a circuit goes back, and how long each
+        device takes. Whether all of it was answered."""
         config = self._config
         entries, is_complete = driver_entries(
             self._calls, config.driver_identity, config.devices(), self._entries
@@ -94,9 +95,9 @@ class Building:
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )
-        self.meter.read_now()
+        all_read = self.meter.read_now()
         self.meter.read_slots()
-        return is_complete
+        return is_complete and all_read
 
     def _read_now_and_then(self) -> None:
         """What each device needs for an answer is known before an event asks for it, and what was
