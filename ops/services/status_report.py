@@ -152,6 +152,8 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     )
     if opted_out:
         _part(report, "takes part", None, opted_out)
+    for text in status_report_also_active(report["ven"]):
+        _part(report, "also active", None, text)
     for text in status_report_scheduled(report["ven"]):
         _part(report, "scheduled", None, text)
     sentence = str(report["ven"].get("health_context") or "")
@@ -178,11 +180,22 @@ def _power(ven: dict[str, Any]) -> str:
 
 def status_report_scheduled(ven: dict[str, Any]) -> list[str]:
     """The next scheduled events, a line each, and how many more; the VEN may have hundreds."""
-    listed = [each for each in ven.get("scheduled_events") or [] if isinstance(each, dict)]
+    joined, listed = _listed(ven, is_active=True), _listed(ven, is_active=False)
     shown = sorted(listed, key=lambda each: float(each.get("start_ts") or 0.0))[:SCHEDULED_SHOWN]
     texts = [f"{_event(each)}, from {terminal_clock_text(each.get('start_ts'))}" for each in shown]
-    more = int(ven.get("scheduled_count") or len(listed)) - len(shown)
+    count = int(ven.get("scheduled_count") or len(joined) + len(listed))
+    more = count - len(joined) - len(shown)
     return [*texts, f"and {more} more"] if more > 0 else texts
+
+
+def status_report_also_active(ven: dict[str, Any]) -> list[str]:
+    """The limits that the active event keeps along with its own, a line each."""
+    return [_event(each) for each in _listed(ven, is_active=True)]
+
+
+def _listed(ven: dict[str, Any], *, is_active: bool) -> list[dict[str, Any]]:
+    listed = [each for each in ven.get("scheduled_events") or [] if isinstance(each, dict)]
+    return [each for each in listed if (each.get("state") == "active") is is_active]
 
 
 def _event(event: Any) -> str:

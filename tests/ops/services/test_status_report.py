@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ops.services.status_report import SCHEDULED_SHOWN, status_report_scheduled
+from ops.services.status_report import (
+    SCHEDULED_SHOWN,
+    status_report_also_active,
+    status_report_scheduled,
+)
 
 
 def test_the_next_scheduled_events_are_shown_and_the_rest_is_counted() -> None:
@@ -20,3 +24,15 @@ def test_the_next_scheduled_events_are_shown_and_the_rest_is_counted() -> None:
     assert status_report_scheduled({"scheduled_events": listed})[-1] == "and 15 more"
     assert len(status_report_scheduled({"scheduled_events": listed[:3]})) == 3
     assert status_report_scheduled({"scheduled_events": None}) == []
+
+
+def test_a_limit_that_is_kept_beside_the_active_event_is_not_scheduled() -> None:
+    limit = {"event_id": "a", "state": "active", "kind": "limit", "import_kw": 15.0}
+    later = {"event_id": "b", "state": "scheduled", "requested_kw": 2.0, "start_ts": 5.0}
+    ven = {"scheduled_events": [limit, later], "scheduled_count": 3}
+    (text,) = status_report_also_active(ven)
+    assert text.startswith("a, active, ")
+    assert "15.00 kW" in text
+    (next_text, more) = status_report_scheduled(ven)
+    assert next_text.startswith("b, scheduled, ")
+    assert more == "and 1 more"
