@@ -19,7 +19,6 @@ from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.grid_limits import GridLimitSide
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_failsafe import limit_failsafe_reason
-from VenAgent.dr.limit_watch import limit_watch_reason
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.site_state import SiteState
@@ -87,9 +86,10 @@ class EventActivation:
             return [], None
         power_kw = event.limit.reference_kw - self._writing.expected_kw
         why = None if note is None else note.text
-        reasons = [limit_watch_reason(event, side, power_kw, why) for side in GridLimitSide]
+        limits = self._loop.limits
+        reasons = [limits.reason_not_kept(event, s, power_kw, why, now) for s in GridLimitSide]
         reason = next((each for each in reasons if each is not None), None)
-        return self._loop.limits.unkept(power_kw, why, now), reason
+        return limits.unkept(power_kw, why, now), reason
 
     def _give_up_devices(self, event: Event) -> Effects:
         """A limit that holds nothing leaves the devices to others."""

@@ -249,9 +249,7 @@ class GridLimits:
     def missing_kw(self, power_kw: float, now: float, also: Event | None = None) -> float | None:
         """What has to be taken off `power_kw`, or, negative, how much more may be drawn; 0 just
         below a limit. None without a limit. `also`: one that is only asked about."""
-        events = self.in_force(now)
-        if also is not None and self.side.allowed_kw(also) is not None:
-            events.append(also)
+        events = self._ruling(now, also)
         if not events:
             return None
         limit_kw = min(self.allowed_kw(event) for event in events)
@@ -260,6 +258,19 @@ class GridLimits:
             return power_kw - aim_kw
         window_sec = self._hold_factor * max(event.request.window_sec for event in events)
         return min(0.0, max(power_kw, self._highest_kw(now - window_sec)) - aim_kw)
+
+    def room_now_kw(self, flow_kw: float, now: float, also: Event | None = None) -> float:
+        """How much more than `flow_kw` may flow, without waiting whether it goes on like that; 0
+        where that is over a limit."""
+        aims_kw = (self.aim_kw(event, now) for event in self._ruling(now, also))
+        return max(0.0, min(aims_kw, default=math.inf) - flow_kw)
+
+    def _ruling(self, now: float, also: Event | None) -> list[Event]:
+        """Those in force, and `also`, if it limits this direction."""
+        events = self.in_force(now)
+        if also is not None and self.side.allowed_kw(also) is not None:
+            events.append(also)
+        return events
 
     def _highest_kw(self, since_ts: float) -> float:
         return max((kw for ts, kw in self._samples if ts > since_ts), default=0.0)

@@ -14,7 +14,10 @@ from VenAgent.dr.site_state import SiteState
 LIMIT_TRY_AGAIN_SEC = 60.0
 """Between two tries of what cannot be done now."""
 _NO_LOAD_LEFT = "and no load is left to shed"
+_WOULD_FEED_IN = "and with less load it would feed in more than the {:g} kW allowed"
 _NOTHING_TO_CURTAIL = "and nothing is left that can feed in less or draw more"
+_SAID_DIGITS = 2
+"""Of kW, in what is said of a limit."""
 SAVED_EVERY_SEC = 900.0
 """A restart forgets at most so much of how a limit was kept."""
 LIMIT_EXCEEDED = "limit.exceeded"
@@ -122,10 +125,31 @@ class LimitWatch:
         effects: Effects = []
         for limits in self._site.all_limits:
             for event in limits.in_force(now):
-                reason = limit_watch_reason(event, limits.side, power_kw, why)
+                reason = self.reason_not_kept(event, limits.side, power_kw, why, now)
                 if reason is not None:
                     effects += self._not_kept(event, limits.side, reason, now)
         return effects
+
+    def reason_not_kept(
+        self, event: Event, side: GridLimitSide, power_kw: float, why: str | None, now: float
+    ) -> Reason | None:
+        """Why the site does not keep this limit while it draws `power_kw`; None if it does, as
+        exactly as that is said. `why`: what stands against it; None if nothing is left that could
+        help."""
+        flow_kw, limit_kw = side.flow_kw(power_kw), side.allowed_kw(event)
+        if limit_kw is None or round(flow_kw, _SAID_DIGITS) <= limit_kw:
+            return None
+        why = why or self._nothing_helps(event, side, power_kw, now)
+        text = f"{limit_kw:g} kW cannot be kept: the site {_drawn(side, flow_kw)}, {why}"
+        return Reason(ReasonCode.LIMIT_NOT_KEPT, text)
+
+    def _nothing_helps(self, event: Event, side: GridLimitSide, power_kw: float, now: float) -> str:
+        if side is GridLimitSide.EXPORT:
+            return _NOTHING_TO_CURTAIL
+        fed_in = self._site.export_limits
+        if round(fed_in.room_now_kw(-power_kw, now, event), _SAID_DIGITS) > 0.0:
+            return _NO_LOAD_LEFT
+        return _WOULD_FEED_IN.format(fed_in.least_kw(now) or 0.0)
 
     def _not_kept(self, event: Event, side: GridLimitSide, reason: Reason, now: float) -> Effects:
         effects: Effects = []
@@ -139,24 +163,11 @@ class LimitWatch:
         return [*effects, alert]
 
 
-def limit_watch_reason(
-    event: Event, side: GridLimitSide, power_kw: float, why: str | None
-) -> Reason | None:
-    """Why the site does not keep this limit while it draws `power_kw`; None if it does. `why`: what
-    stands against it; None if nothing is left that could help."""
-    flow_kw, limit_kw = side.flow_kw(power_kw), side.allowed_kw(event)
-    if limit_kw is None or flow_kw <= limit_kw:
-        return None
-    if why is None:
-        why = _NOTHING_TO_CURTAIL if side is GridLimitSide.EXPORT else _NO_LOAD_LEFT
-    text = f"{limit_kw:g} kW cannot be kept: the site {_drawn(side, flow_kw)}, {why}"
-    return Reason(ReasonCode.LIMIT_NOT_KEPT, text)
-
-
 def _seen_sec(event: Event, ts: float, from_ts: float) -> float:
     """How long of the time from the reading before to `ts` this event was in force."""
     return 0.0 if event.active_ts is None else max(0.0, ts - max(from_ts, event.active_ts))
 
 
 def _drawn(side: GridLimitSide, flow_kw: float) -> str:
-    return f"{'draws' if side is GridLimitSide.IMPORT else 'feeds in'} {flow_kw:.2f} kW"
+    verb = "draws" if side is GridLimitSide.IMPORT else "feeds in"
+    return f"{verb} {flow_kw:.{_SAID_DIGITS}f} kW"

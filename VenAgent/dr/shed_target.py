@@ -50,6 +50,8 @@ class ShedTarget:
             return cls(-fed_in_kw, 0.0, is_limit=True, is_export=True)
         room_kw = -fed_in_kw
         if own.missing_kw > 0.0:  # a shed feeds in too; what was raised for the limit goes first
+            if own.is_limit:  # down to what may be drawn: what was fed in before does not matter
+                room_kw = site.export_limits.room_now_kw(-power_kw, now, also)
             capped_kw = min(own.missing_kw, room_kw)
             is_capped = capped_kw < own.missing_kw - own.band_kw and not event.is_load_up
             return replace(own, missing_kw=capped_kw, is_capped=is_capped)

@@ -17,11 +17,13 @@ from tests.dr.flexible_house import (
 from tests.dr.house import House, send_event
 from tests.dr.limited_house import (
     SLOWEST_SEC,
+    import_mean_kw,
     live_under_export_limit,
     send_export_limit,
     sunny_house,
     sunny_shop,
 )
+from tests.support.each_case import each_case
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_request import EventRequest, EventRequestKind
@@ -39,6 +41,42 @@ def home(*more: PanelCircuit, **draws_kw: float) -> FlexibleHouse:
 def more_load(house: House, raise_kw: float, **fields: object) -> list:
     known = {"correlationId": "u", "event_id": "up", "duration_sec": 900.0}
     return house.send("loadUp", raise_kw=raise_kw, **{**known, **fields})
+
+
+@pytest.mark.long
+@each_case("window_sec", [60.0, 300.0, 900.0])
+@each_case("export_kw", [0.0, 2.0])
+def test_what_was_fed_in_before_keeps_no_load_from_being_shed_for_a_limit(
+    export_kw: float, window_sec: float
+) -> None:
+    """A cloud: what is drawn was over its limit until the sun had left the window."""
+    house = sunny_house()
+    send_export_limit(house, export_kw, import_kw=4.0, window_sec=window_sec)
+    house.wait(window_sec + 400.0)
+    house.demand_kw |= {"pv": 0.0, "oven": 7.0, "heater": 3.0}
+    for _ in range(int(window_sec / 5.0) + 40):
+        house.wait(5.0)
+        assert import_mean_kw(house, window_sec) <= 4.0
+    assert house.alerts == {}
+
+
+@pytest.mark.long
+def test_no_import_and_no_export_is_said_as_it_is() -> None:
+    """It cannot be steered for exactly; there are loads to shed, but the sun would be fed in."""
+    house = sunny_house()
+    send_export_limit(house, 0.0, import_kw=0.0)
+    house.wait(600.0)
+    message = house.alerts["limit.exceeded", ""]
+    assert "draws 0.10 kW, and with less load it would feed in more than the 0 kW" in message
+    oven = replace(switch("oven", 40.0), critical=True)
+    house = sunny_house(inverter(), oven, switch("heater", 30.0), pv=-0.5)
+    send_export_limit(house, 0.0, import_kw=0.0)
+    house.wait(600.0)
+    assert "no load is left to shed" in house.alerts["limit.exceeded", ""]
+    house = home(pv=-1.0)  # the battery makes it as good as 0
+    send_export_limit(house, 0.0, import_kw=0.0)
+    house.wait(600.0)
+    assert (house.alerts, round(house.power_kw, 9)) == ({}, 0.0)
 
 
 def test_an_inverter_held_back_by_a_limit_is_no_rise_of_another_event() -> None:
