@@ -185,7 +185,11 @@ class AlertService:
         why = condition_that_explains_silence(conditions)
         for code, troubled, words in (
             (VEN_OFFLINE, ven_offline_condition(self._alerts, now), "the VEN is offline"),
-            (VEN_STALE, ven_stale_condition(self._alerts, now), "the VEN sends no telemetry"),
+            (
+                VEN_STALE,
+                ven_stale_condition(self._alerts, now),
+                "the VEN sends no telemetry of now",
+            ),
         ):
             await store_alerts_of_vens(
                 connection, code, troubled, message=words, cause=why or code, now=now

@@ -174,8 +174,7 @@ async def _left_out(
     statement = select(
         VENS.c.id,
         VENS.c.status,
-        VEN_STATE.c.last_seen,
-        VEN_STATE.c.quiet_until,
+        *(VEN_STATE.c.last_seen, VEN_STATE.c.timestamp, VEN_STATE.c.quiet_until),
         VEN_STATE.c.availability,
         VEN_STATE.c.availability_until,
         VEN_STATE.c.availability_reason,

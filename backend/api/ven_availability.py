@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.store.freshness import freshness_of_row
+from backend.store.freshness import freshness_of_row, reading_of_row_is_late
 from backend.store.statuses import AVAILABLE, MAINTENANCE, OFFLINE, UNKNOWN
 from backend.store.utc_time import utc_now
 
@@ -25,7 +25,8 @@ def ven_availability(row: Any) -> dict[str, Any]:
     if row.last_seen is None:
         return _availability(UNKNOWN)
     if not freshness_of_row(row, utc_now()):
-        return _availability(STALE, code="not_heard")
+        code = "readings_late" if reading_of_row_is_late(row) else "not_heard"
+        return _availability(STALE, code=code)
     if row.status == OFFLINE:
         return _availability(OFFLINE, code="offline")
     state = row.availability or AVAILABLE

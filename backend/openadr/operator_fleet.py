@@ -107,8 +107,7 @@ async def operator_sites(
             VENS.c.id,
             VENS.c.status,
             case((_takes_part(), believed_ven_shed_kw()), else_=0.0).label("shed_available_kw"),
-            VEN_STATE.c.last_seen,
-            VEN_STATE.c.quiet_until,
+            *(VEN_STATE.c.last_seen, VEN_STATE.c.timestamp, VEN_STATE.c.quiet_until),
         )
         .select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
         .order_by(VENS.c.id)

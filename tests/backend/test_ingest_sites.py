@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
+from backend.alerts.system_conditions import ven_stale_condition
+from backend.config.alert_settings import AlertSettings
 from backend.config.backend_settings import BackendSettings
 from backend.dispatch.agent_survey import KNOWN_FOR, AgentSurvey
 from backend.ingest.ingest_message import IngestMessage
@@ -175,6 +177,61 @@ async def test_an_agent_tells_what_it_is_when_it_is_asked(database: Database) ->
         "certificateExpiresAt": "2030-03-17T17:46:40Z",
     }
     assert len(await rows(database, VenAgentRow.__table__)) == 1
+
+
+async def test_what_a_site_measured_long_before_tells_nothing_of_now(database: Database) -> None:
+    """Of an outbox that is emptied, or by a clock that is far off; a clock a little off is none."""
+    settings = BackendSettings.from_environment({"INGEST_STATE_INTERVAL_SEC": "0.001"})
+    writer = IngestWriter(database, settings)
+    now = time.time()
+
+    async def report(ven_id: str, *ages_sec: float) -> None:
+        for seq, age_sec in enumerate(ages_sec, 1):
+            body = telemetry(ven_id, seq, timestamp=now - age_sec)
+            await store(database, (f"ven/telemetry/{ven_id}", encode_json(body)), writer=writer)
+
+    async def fleet() -> dict[str, tuple[str, str | None, bool]]:
+        async with api(database) as client:
+            found = (await client.get("/api/vens/summary")).json()
+            can_kw = sum(row["controllablePower"] for row in found)
+            told = (await client.get("/api/stats/network")).json()
+            assert told["potentialLoadReductionKw"] == pytest.approx(can_kw)
+            body = {"requestedReductionKw": 1000, "durationSec": 60}
+            preview = (await client.post("/api/events/preview", json=body)).json()
+            assert preview["asked"] == sum(row["controllablePower"] > 0 for row in found)
+        return {
+            row["id"]: (
+                row["availability"]["state"],
+                row["availability"]["reasonCode"],
+                row["controllablePower"] > 0,
+            )
+            for row in found
+        }
+
+    late, here = ("stale", "readings_late", False), ("available", None, True)
+    await report("once", 20 * 86_400)
+    await report("returns", 3_615, 3_610, 3_605, 3_600)
+    await report("slow_clock", 615, 610, 605, 600)
+    await report("a_little", 215, 210, 205, 200)
+    await report("ahead", -1_785, -1_790, -1_795, -1_800)
+    await report("seldom", 3_000, 2_100, 1_200, 600)  # each 10 or 15 minutes
+    assert await fleet() == {
+        **dict.fromkeys(("once", "returns", "slow_clock"), late),
+        **dict.fromkeys(("a_little", "ahead", "seldom"), here),
+    }
+    async with database.engine.connect() as connection:
+        stale = (
+            await connection.scalars(
+                select(VENS.c.id).where(
+                    ven_stale_condition(
+                        AlertSettings().model_copy(update={"stale_sec": 0.0}), utc_now()
+                    )
+                )
+            )
+        ).all()
+    assert {"once", "returns", "slow_clock"} <= set(stale)
+    await report("returns", 5, 0)
+    assert (await fleet())["returns"] == here
 
 
 async def test_a_silent_site_is_judged_by_how_often_it_reports(database: Database) -> None:
