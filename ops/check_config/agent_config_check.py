@@ -97,7 +97,9 @@ class _PointCheck:
             self._unit(point, getattr(panel, name), unit, "it is", ("panel", name))
         for power_point in panel.power_points:
             power = self._points.number(panel.device, power_point, ("panel", "power_point"))
-            self._power_units(power, power_point, panel.power_scale, ("panel", "power_point"))
+            self._power_units(
+                power, power_point, panel.device, panel.power_scale, ("panel", "power_point")
+            )
         for index, circuit in enumerate(self._config.circuits):
             self._circuit(circuit, ("circuits", index))
         self._measured_twice()
@@ -121,12 +123,14 @@ class _PointCheck:
         self,
         point: RegistryPoint | None,
         name: str | None,
-        scale: float,
+        device: str,
+        power_scale: float,
         where: tuple[str | int, ...],
     ) -> None:
         """kW per unit must be what the registry's units say; 10^ marks a scale of the meter's."""
         if point is None:
             return
+        scales = self._with_scale_points(power_scale, device, name)
         first, _, rest = point.units.lower().partition(" ")
         per_unit = KW_PER_UNIT.get(first)
         allowed = [per_unit * 10**n for n in range(5)] if per_unit and "10^" in rest else [per_unit]
@@ -136,10 +140,10 @@ class _PointCheck:
                 f"{name!r} is in {point.units!r}, which is no unit of power",
                 "Name a point in kW or W, or correct the registry's units",
             )
-        elif not any(abs(abs(scale) - each) < 1e-9 for each in allowed if each):
+        elif not any(abs(scale - each) < 1e-9 for each in allowed if each for scale in scales):
             self._points.say(
                 where,
-                f"{name!r} is in {point.units}, but power_scale is {scale:g}",
+                f"{name!r} is in {point.units}, but power_scale is {power_scale:g}",
                 f'Set "power_scale": {per_unit:g}',
             )
 
@@ -148,7 +152,9 @@ class _PointCheck:
         control = self._config.control_device_of(circuit)
         for power_point in circuit.power_points:
             power = self._points.number(device, power_point, (*where, "power_point"))
-            self._power_units(power, power_point, circuit.power_scale, (*where, "power_point"))
+            self._power_units(
+                power, power_point, device, circuit.power_scale, (*where, "power_point")
+            )
         switch = self._points.point(control, circuit.switch_point, (*where, "switch_point"))
         if switch and switch.kind in ("float", "str"):
             self._points.say(
@@ -196,8 +202,38 @@ class _PointCheck:
         if limit is None:
             return
         unit = circuit.limit_unit.value
-        self._unit(limit, circuit.limit_point, unit, "limit_unit is", (*where, "limit_point"))
+        device = self._config.control_device_of(circuit)
+        if not self._is_scaled(limit, circuit.limit_point, unit, device, (*where, "limit_point")):
+            self._unit(limit, circuit.limit_point, unit, "limit_unit is", (*where, "limit_point"))
         self._step(circuit, limit, circuit.limit_point, (*where, "limit_step"))
+
+    def _with_scale_points(self, scale: float, device: str, name: str | None) -> tuple[float, ...]:
+        """The sizes that a scale may have beside one in `scale_points`: that makes the registry's
+        unit of a register (tenths of W), or the agent's."""
+        given = self._config.quirks_of(device).scale_points.get(name or "", 1.0)
+        return abs(scale), abs(scale) * (1.0 if isinstance(given, str) else given)
+
+    def _is_scaled(
+        self, point: RegistryPoint, name: str | None, unit: str, device: str, where: Where
+    ) -> bool:
+        """Whether the register counts in a part or a multiple of `unit`, as mA of amps, so that its
+        unit in `scale_points` has to say which; says so where that is another."""
+        per_unit = {"amps": AMPS_PER_UNIT, "kw": KW_PER_UNIT}.get(unit, {})
+        expected = per_unit.get(point.units.lower(), 1.0)
+        given = self._config.quirks_of(device).scale_points.get(name or "", 1.0)
+        if expected == 1.0:
+            return False
+        if not isinstance(given, str) and abs(given / expected - 1.0) > 1e-9:
+            counts = (
+                f"scale_points has {given:g} for it" if given != 1.0 else "scale_points lacks it"
+            )
+            self._points.say(
+                where,
+                f"{where[-1]} {name!r} is in {point.units}, counts as {unit}, and {counts}",
+                f'Write "scale_points": {{"{name}": {expected:g}}} in the quirks of {device}, or '
+                "correct the registry's units",
+            )
+        return True
 
     def _step(
         self, circuit: CircuitConfig, point: RegistryPoint, name: str | None, where: Where
@@ -241,7 +277,8 @@ class _PointCheck:
         self._step(circuit, point, name, (*where, "power_setpoint_step"))
         if "x 10^" in point.units:
             return
-        is_amps, scale = circuit.power_setpoint_unit == "amps", abs(circuit.power_setpoint_scale)
+        is_amps = circuit.power_setpoint_unit == "amps"
+        scales = self._with_scale_points(circuit.power_setpoint_scale, control, name)
         per_unit = AMPS_PER_UNIT if is_amps else KW_PER_UNIT
         expected = per_unit.get(point.units.lower())
         if expected is None and _unit_of(point.units) in MEASUREMENT_UNITS:
@@ -249,7 +286,7 @@ class _PointCheck:
             self._points.say(
                 key, f"{name!r} is in {point.units!r}, but {text}", "Name the point that fits it"
             )
-        elif expected is not None and abs(scale - expected) > 1e-9:
+        elif expected is not None and all(abs(scale - expected) > 1e-9 for scale in scales):
             self._points.say(
                 key,
                 f"{name!r} is in {point.units}, but power_setpoint_scale is "

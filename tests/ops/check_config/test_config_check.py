@@ -280,6 +280,60 @@ def test_bounds_in_another_unit_than_their_point_counts_in_are_named(
         assert what in told[0], told
 
 
+def test_a_register_in_a_part_of_a_unit_is_scaled_by_what_it_counts_in(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """Wallboxes are limited in mA, heat pumps in W; their unit may stand in `scale_points`."""
+    folder = tmp_path / "bacnet_thermostat"
+    shutil.copytree(MODELS / "bacnet_thermostat", folder)
+    agent, registry = folder / "agent.json", folder / "registry.csv"
+    as_shipped, points = json.loads(agent.read_text()), registry.read_text()
+    name, (circuit,) = "cooling_setpoint_c", as_shipped["circuits"]
+    device = circuit.get("device") or as_shipped["panel"]["device"]
+
+    def found(unit: str, scale: float | str | None, **settings: Any) -> list[str]:
+        quirks = {"device": device, "scale_points": {} if scale is None else {name: scale}}
+        changed = {**circuit, "setpoint_point": None, **settings}
+        config = {**as_shipped, "circuits": [changed], "quirks": [quirks]}
+        agent.write_text(json.dumps(config, indent=1))
+        line = next(each for each in points.splitlines() if f",{name}," in each)
+        named, _, _, rest = line.split(",", 3)
+        registry.write_text(points.replace(line, ",".join((named, name, unit, rest))))
+        return findings(paths, folder)
+
+    limit = {"control": "limit", "limit_point": name}
+    battery = {
+        "control": "power",
+        "power_setpoint_point": name,
+        "power_setpoint_step": 1,
+        "max_discharge_kw": 5,
+        "capacity_kwh": 10,
+        "soc_point": "cooling_percent",
+    }
+    right = (
+        ("mA", 0.001, {**limit, "limit_unit": "amps"}),
+        ("A", None, {**limit, "limit_unit": "amps"}),
+        ("A", 0.1, {**limit, "limit_unit": "amps"}),
+        ("mA", "zone_c", {**limit, "limit_unit": "amps"}),
+        ("W", 0.001, {**limit, "limit_unit": "kw"}),
+        ("W", 0.001, battery),
+        ("W", 0.1, {**battery, "power_setpoint_scale": 0.001}),
+    )
+    for unit, scale, settings in right:
+        assert found(unit, scale, **settings) == [], (unit, scale, settings)
+    wrong = (
+        ("mA", None, {**limit, "limit_unit": "amps"}, '{"cooling_setpoint_c": 0.001}'),
+        ("mA", 0.01, {**limit, "limit_unit": "amps"}, "scale_points has 0.01 for it"),
+        ("W", None, {**limit, "limit_unit": "kw"}, "scale_points lacks it"),
+        ("W", None, {**limit, "limit_unit": "amps"}, "but limit_unit is 'amps'"),
+        ("W", 0.1, battery, 'Set "power_setpoint_scale": 0.001'),
+    )
+    for unit, scale, settings, what in wrong:
+        told = found(unit, scale, **settings)
+        assert len(told) == 1, (unit, scale, told)
+        assert what in told[0], told
+
+
 def test_a_token_or_a_key_is_never_repeated(paths: Paths, site: Path) -> None:
     pem = "-----BEGIN PRIVATE KEY-----MIGH"
     tls = {"ca_cert": "ca.pem", "client_cert": "thing.pem", "private_key": pem}
