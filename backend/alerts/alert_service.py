@@ -24,10 +24,10 @@ from backend.alerts.alert_store import (
     store_alerts_of_vens,
 )
 from backend.alerts.broker_certificates import CERTIFICATE_ENDS, broker_certificate_conditions
-from backend.alerts.event_notices import put_event_notices
+from backend.alerts.event_notices import put_event_notices, sweep_alert_notices
 from backend.alerts.group_notices import put_group_notices
 from backend.alerts.notice_channels import NoticeChannels
-from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, notice_outbox_failing_targets
+from backend.alerts.notice_outbox import NoticeOutbox, notice_outbox_failing_targets
 from backend.alerts.system_conditions import (
     DEAD_LETTERS,
     EVENT_SHORT,
@@ -198,4 +198,4 @@ class AlertService:
     async def _sweep(self, connection: AsyncConnection, now: datetime) -> None:
         before = now - timedelta(days=self._settings.retention.alerts_days)
         await connection.execute(delete(ALERTS).where(ALERTS.c.ended_at < before))
-        await connection.execute(delete(NOTICES).where(NOTICES.c.created_at < before))
+        await sweep_alert_notices(connection, before, now)

@@ -24,6 +24,7 @@ _SUBJECTS = {
     "event.started": "started",
     "event.modified": "modified",
     "event.ended": "ended",
+    "event.measured": "measured",
 }
 
 

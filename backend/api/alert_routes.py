@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import case, func, or_, select
 
 from backend.alerts.alert_store import ALERTS, store_alert_acknowledgements
+from backend.alerts.event_notices import EVENT_NOTICES_BEGIN
 from backend.alerts.notice_outbox import NOTICES
 from backend.api.alert_responses import (
     AlertAcknowledgedResponse,
@@ -155,7 +156,8 @@ async def list_alert_notices(
 ) -> dict[str, Any]:
     """What was sent to whom, newest first, and why not."""
     place = decode_page_cursor(cursor, int)
-    statement = select(NOTICES).order_by(NOTICES.c.id.desc()).limit(limit)
+    is_notice = NOTICES.c.kind != EVENT_NOTICES_BEGIN
+    statement = select(NOTICES).where(is_notice).order_by(NOTICES.c.id.desc()).limit(limit)
     if place is not None:
         statement = statement.where(NOTICES.c.id < place[0])
     if state is not None:

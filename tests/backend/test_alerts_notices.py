@@ -18,7 +18,11 @@ from backend.alerts.alert_store import (
     store_alert_changes,
     store_alerts_of_conditions,
 )
-from backend.alerts.event_notices import put_event_notices
+from backend.alerts.event_notices import (
+    EVENT_NOTICES_BEGIN,
+    put_event_notices,
+    sweep_alert_notices,
+)
 from backend.alerts.group_notices import put_group_notices
 from backend.alerts.notice_channels import NoticeChannelError, NoticeChannels
 from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, put_into_notice_outbox
@@ -28,6 +32,7 @@ from backend.config.alert_settings import AlertSettings
 from backend.config.alert_targets import AlertTarget, AlertTargetRouting
 from backend.config.backend_settings import BackendSettings
 from backend.dispatch.event_lifecycle import activate_dispatched_event, stop_dispatched_event
+from backend.measure.event_measurement import measure_next_event
 from backend.store.database import Database
 from backend.store.instance_report import InstanceReport, store_instance_report
 from backend.store.tables import EVENTS, VENS
@@ -35,6 +40,7 @@ from backend.store.transaction import in_transaction
 from backend.store.utc_time import utc_now
 
 from .alert_receivers import is_signed, mail_receiver, text_of, web_receiver
+from .api_client import api
 from .dispatching import add_event, add_vens, eventually, quick, rows
 from .test_alerts_store import Delivered
 
@@ -273,6 +279,7 @@ async def test_an_events_life_is_told_once_each(database: Database) -> None:
                 await make_due(database)
                 await send(database, targets)
 
+        await tell()  # the target is new: what was before would not be told
         await add_event(database, 4.0)
         await tell()
         await in_transaction(database.engine, lambda c: activate_dispatched_event(c, quick()))
@@ -285,15 +292,77 @@ async def test_an_events_life_is_told_once_each(database: Database) -> None:
             lambda c: stop_dispatched_event(c, "e1", status="completed", reason="stopped"),
         )
         await tell()
+        settings = BackendSettings.from_environment({"MEASURE_AFTER_SEC": "0"})
+        assert await measure_next_event(database, settings, utc_now()) == "e1"
+        async with database.engine.begin() as connection:
+            await connection.execute(update(EVENTS).values(actual_reduction_kw=3.5))
+        await tell()
     kinds = [body["type"] for body in receiver.bodies()]
-    assert kinds == [f"event.{word}" for word in ("created", "started", "modified", "ended")]
-    last = receiver.bodies()[-1]["data"]
-    assert (last["id"], last["status"], last["endReason"]) == ("e1", "completed", "stopped")
-    assert (last["kind"], last["test"], last["dryRun"]) == ("event", False, False)
-    assert (last["actualReductionKw"], last["actualReductionKnown"]) == (0.0, False)
+    words = ("created", "started", "modified", "ended", "measured")
+    assert kinds == [f"event.{word}" for word in words]
+    ended, measured = (body["data"] for body in receiver.bodies()[-2:])
+    assert (ended["id"], ended["status"], ended["endReason"]) == ("e1", "completed", "stopped")
+    assert (ended["kind"], ended["test"], ended["dryRun"]) == ("event", False, False)
+    assert (ended["actualReductionKw"], ended["actualReductionKnown"]) == (0.0, False)
+    assert (measured["actualReductionKw"], measured["actualReductionKnown"]) == (3.5, True)
     assert all(is_signed(b"s", headers, body) for _, headers, body in receiver.posts)
     assert json.loads(receiver.posts[0][2])["data"]["requestedReductionKw"] == 4.0
     assert await rows(database, ALERTS) == []
+
+
+async def test_a_new_target_is_not_told_what_was_before(database: Database) -> None:
+    """Nor is any target told anew when old notices are swept, or when it was told by a version
+    that noted no beginning."""
+    old = AlertTarget(name="old", webhook="http://x.example", secret="s", events=True)
+    new = AlertTarget(name="new", webhook="http://y.example", secret="s", events=True)
+
+    async def tell(*targets: AlertTarget) -> None:
+        async with database.engine.begin() as connection:
+            await put_event_notices(connection, targets, utc_now())
+
+    async def told(name: str) -> list[str]:
+        kept = (NOTICES.c.target == name) & (NOTICES.c.state == "pending")
+        found = sorted(await rows(database, NOTICES, kept), key=lambda row: row.id)
+        return [row.key for row in found]
+
+    async def end(event_id: str) -> None:
+        await in_transaction(
+            database.engine,
+            lambda c: stop_dispatched_event(c, event_id, status="completed", reason="stopped"),
+        )
+
+    await add_vens(database, {"v": 5.0})
+    await tell(old)
+    for event_id in ("z_first", "a_second"):
+        await add_event(database, 4.0, event_id=event_id)
+    await in_transaction(database.engine, lambda c: activate_dispatched_event(c, quick()))
+    await end("z_first")
+    await tell(old, new)
+    assert (await told("old"))[:2] == ["event/z_first/created", "event/a_second/created"]
+    assert len(await told("old")) == 4
+    assert await told("new") == []
+    # From here on both are told the same; sweeping what is old changes nothing.
+    async with database.engine.begin() as connection:
+        long_ago = utc_now() - timedelta(days=400)
+        await connection.execute(update(NOTICES).values(created_at=long_ago))
+        now = utc_now()
+        await put_into_notice_outbox(connection, "old", "event/gone/ended", {"type": "t"}, now)
+        await sweep_alert_notices(connection, now + timedelta(seconds=1), now)
+        await connection.execute(
+            delete(NOTICES).where(NOTICES.c.target == "old", NOTICES.c.kind == EVENT_NOTICES_BEGIN)
+        )
+    before = await told("old")
+    assert len(before) == 4
+    await end("a_second")
+    await add_event(database, 4.0, event_id="third")
+    for _ in range(2):
+        await tell(old, new)
+    happened = ["event/a_second/ended", "event/third/created"]
+    assert (await told("old"))[len(before) :] == happened
+    assert await told("new") == happened
+    async with api(database) as client:
+        listed = (await client.get("/api/alerts/notices")).json()["notices"]
+    assert {one["kind"] for one in listed} == {"event.created", "event.started", "event.ended"}
 
 
 async def test_a_target_is_told_of_its_groups(database: Database) -> None:

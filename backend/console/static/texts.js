@@ -355,6 +355,7 @@ export const T = {
     kinds: {
       "alert.firing": "begins", "alert.updated": "goes on", "alert.resolved": "over",
       "event.created": "event created", "event.started": "event started", "event.modified": "event changed", "event.ended": "event ended",
+      "event.measured": "event measured",
     },
     state: "State",
     tries: "Tries",
