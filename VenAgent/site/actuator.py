@@ -75,10 +75,13 @@ class Actuator:
         ] = lambda values, ts: None,
         unit_of: Callable[[str], float | None] = lambda topic: 1.0,
         is_commandable: Callable[[str], bool] = lambda topic: False,
+        await_drivers: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_written`: these points (`device/point`) were written with these values, at a time.
         `unit_of`: what one unit of a register is; None if that is not known yet.
-        `is_commandable`: whether a point's BACnet priority array was read."""
+        `is_commandable`: whether a point's BACnet priority array was read. `await_drivers`: waits a
+        little for `know_drivers`, after a start."""
+        self._await_drivers = await_drivers
         self._nulls = RefusedNulls(is_commandable)
         self._calls = calls
         self._requests = requests
@@ -188,6 +191,7 @@ class Actuator:
         agent still holds is tried again only while it is `still_wanted`: an event that has ended
         meanwhile must not be shed by a late try.
         """
+        self._await_drivers()
         asked = list(writes)
         writes = self._nulls.in_turn(asked)
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
@@ -217,6 +221,7 @@ class Actuator:
         Not past a lock, for then the devices are another agent's, and it was let know; nor past an
         override.
         """
+        self._await_drivers()
         asked = list(writes)
         writes = self._nulls.in_turn(asked)
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
@@ -276,7 +281,22 @@ class Actuator:
                 device, actuator, "set_multiple_points", self._identity, values
             )
 
-        return self._write(writes, write_one, write_all)
+        writes = list(writes)
+        failures = self._write(writes, write_one, write_all)
+        locked = [w for w in writes if _is_locked(failures.get(w.circuit_id))]
+        left = {write.point.rpartition("/")[0] for write in locked} - {*self._config.devices()}
+        for device in left:  # edited away while something of it was shed: no task of ours has it
+            of_device = [w for w in locked if w.point.rpartition("/")[0] == device]
+            holder = ReservingDriver(self._calls, self._requests, actuator, self._identity)
+            try:
+                with holder.held(device):
+                    again = self._write(of_device, write_one, write_all)
+            except DeviceRequestFailure as failure:
+                again = {write.circuit_id: failure for write in of_device}
+            for write in of_device:
+                failures.pop(write.circuit_id, None)
+            failures |= again
+        return failures
 
     def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         driver = self._config.driver_identity

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
+from gevent.event import Event as GreenEvent
 
 from VenAgent.config import AgentConfig
 from VenAgent.config.driver_entry import DriverEntry
@@ -25,6 +26,9 @@ READ_AGAIN_SEC = 2.5
 """Twice as long, and then further and further apart, until config store and devices have answered:
 a driver that starts refuses all readings, though it publishes soon after."""
 SIGN_WITHIN_SEC = 5.0
+ENTRIES_WITHIN_SEC = 5.0
+"""So long what is planned or written waits for the driver's entries after a start or an edit: they
+decide whether a point is given back or written."""
 
 
 class Building:
@@ -38,8 +42,11 @@ class Building:
         self._reading = gevent.Greenlet()
         self._entries: Mapping[str, DriverEntry] = {}
         """By device, as the driver's configuration was last read."""
+        self._entries_read = GreenEvent()
+        self._entries_until = 0.0
+        """By the monotonic clock: till then they are waited for."""
         self._requests = DeviceRequests(self._calls, config, self._polled_too_fast)
-        self.meter = Meter(agent.vip, self._requests, config, on_reading)
+        self.meter = Meter(agent.vip, self._requests, config, on_reading, self._await_entries)
         self.actuator = Actuator(
             self._calls,
             self._requests,
@@ -48,13 +55,14 @@ class Building:
             self.meter.written,
             self.meter.unit_of,
             self.meter.is_commandable,
+            self._await_entries,
         )
         self.failsafe = Failsafe(self._requests, config.leases, config.driver_identity)
 
     def start(self) -> None:
         """Listen to the devices."""
         self.meter.start()
-        self._reading = gevent.spawn(self._read_now_and_then)
+        self._read_entries_anew()
 
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration: other devices, and what is known of those that stay."""
@@ -64,7 +72,18 @@ class Building:
         self.failsafe.reconfigure(config.leases, config.driver_identity)
         self.meter.reconfigure(config)
         self._reading.kill(block=False)
+        self._read_entries_anew()
+
+    def _read_entries_anew(self) -> None:
+        if not self._entries.keys() >= {*self._config.devices()}:
+            self._entries_read.clear()
+            self._entries_until = time.monotonic() + ENTRIES_WITHIN_SEC
         self._reading = gevent.spawn(self._read_now_and_then)
+
+    def _await_entries(self) -> None:
+        """Only in a greenlet of its own: the config store, which has them, may itself wait for us
+        to take a new configuration."""
+        self._entries_read.wait(timeout=max(0.0, self._entries_until - time.monotonic()))
 
     def stop(self) -> None:
         self._reading.kill()
@@ -95,6 +114,8 @@ class Building:
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )
+        if is_complete:
+            self._entries_read.set()
         all_read = self.meter.read_now()
         self.meter.read_slots()
         return is_complete and all_read

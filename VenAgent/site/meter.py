@@ -42,7 +42,10 @@ class Meter:
         requests: DeviceRequests,
         config: AgentConfig,
         on_reading: Callable[[PanelReading], None],
+        await_drivers: Callable[[], None] = lambda: None,
     ) -> None:
+        """`await_drivers`: waits a little for `know_drivers`, after a start."""
+        self._await_drivers = await_drivers
         self._vip = vip
         self._requests = requests
         self._config = config
@@ -119,6 +122,7 @@ class Meter:
     def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
         last published, if that is fresh and was read after our last write to it."""
+        self._await_drivers()
         slots = gevent.spawn(self._arrays.read_slots)
         slow = {d for d in self._config.devices() if self._requests.is_slow(d) and self._serves(d)}
         asked = [device for device in self._config.devices() if device not in slow]
@@ -168,6 +172,7 @@ class Meter:
         *,
         else_published: bool = False,
     ) -> PanelReading:
+        self._await_drivers()
         asked_ts = time.time()
         devices = list(devices)
         answers, failures = self._read(devices, asked_ts, self._requests.together_sec(devices))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import PanelCircuitControl
 
 BREAKER_TIMES = 3.0
 """A circuit may draw so many times its breaker's rating for a moment: motors start so."""
@@ -27,6 +28,8 @@ LEAST_VOLTAGE = 0.25
 """Below this share of the panel's voltage no meter measures anything."""
 LARGEST_SCALE = 10
 """SunSpec's scale factors are powers of ten from -10 to 10."""
+STARTING_SEC = 60.0
+"""A device that has just begun reads all zeros for no longer than this."""
 
 
 def number_without_quirk(value: Any) -> float | None:
@@ -76,6 +79,12 @@ class PointQuirks:
         self._changed_scales: dict[tuple[str, str], tuple[int, float]] = {}
         """Those that were read once as another than before, and when: a device that starts may read
         so."""
+        self._zeros_ts: dict[str, float] = {}
+        """By device: since when all that it reads is 0."""
+        self._setpoints = _registers_of(config, PanelCircuitControl.SETPOINT)
+        others = PanelCircuitControl.LIMIT, PanelCircuitControl.POWER
+        self._registers = self._setpoints | _registers_of(config, *others)
+        """What a number is written to, by device and point."""
         self._flows: set[tuple[str, str]] = set()
         """The powers among what is measured."""
         self._moved: dict[str, tuple[dict[str, float], float]] = {}
@@ -89,11 +98,12 @@ class PointQuirks:
         known = self._ranges.get((device, name))
         read = number_without_quirk(value)
         if read is None:
-            is_nan = isinstance(value, float) and known is not None and not known.is_guard
-            return value, "it is no number" if is_nan else None
+            is_nan = isinstance(value, float) and (known is None or not known.is_guard)
+            is_nothing = (device, name) in self._registers and not isinstance(value, bool)
+            return value, "it is no number" if is_nan or is_nothing else None
         if read in quirks.sentinels and read not in self._unlimited.get((device, name), ()):
             return value, "the device says so when it has no value"
-        if known is not None and read in WORD_LIMITS:
+        if read in WORD_LIMITS and (known is not None or (device, name) in self._setpoints):
             return value, "it is the end of the register, as of a meter without a value"
         scale_point = quirks.scale_points.get(name)
         if isinstance(scale_point, str) and scale_point in points:
@@ -102,6 +112,8 @@ class PointQuirks:
                 text = f"its scale factor {scale_point} reads {changed[0]}, and was another before"
                 return value, text
         unit = self.unit_of(device, name)
+        if unit is None and points.get(str(scale_point)):
+            return value, f"its scale factor {scale_point} reads {points[str(scale_point)]!r}"
         if unit is None:
             return value, f"its scale factor {scale_point} has not been read"
         if scale_point is not None:
@@ -113,13 +125,18 @@ class PointQuirks:
         return value, f"it cannot be {known.why}"
 
     def take_scales(self, device: str, points: Mapping[str, Any], ts: float) -> None:
-        """The scale factors among what was read at `ts`. A block of zeros, as of a device that has
-        just begun, says nothing."""
-        if all(number_without_quirk(value) == 0.0 for value in points.values()):
-            return
-        for scale_point in set(self._quirks[device].scale_points.values()):
-            if isinstance(scale_point, str):
-                self._take_scale((device, scale_point), points.get(scale_point), ts)
+        """The scale factors among what was read at `ts`. A block of zeros says nothing while it may
+        be that of a device that has just begun; a factor that comes alone is no such block."""
+        factors = {e for e in self._quirks[device].scale_points.values() if isinstance(e, str)}
+        is_block = not factors.issuperset(points)
+        if is_block and all(number_without_quirk(value) == 0.0 for value in points.values()):
+            if ts - self._zeros_ts.setdefault(device, ts) < STARTING_SEC:
+                return
+            factors = {e for e in factors if (device, e) not in self._scales}
+        elif is_block:
+            self._zeros_ts.pop(device, None)
+        for scale_point in factors:
+            self._take_scale((device, scale_point), points.get(scale_point), ts)
 
     def why_not_measured(self, device: str, points: Mapping[str, Any], ts: float) -> str | None:
         """Why nothing that a device measured at `ts` can be used; None if it can."""
@@ -163,6 +180,13 @@ class PointQuirks:
             if (device, name) in self._ranges
         ]
         return len(read) >= LEAST_ALIKE and None not in read and len(set(read)) == 1
+
+    def is_unset(self, device: str, name: str, value: Any) -> bool:
+        """Whether a limit register holds no number, or what its device says when it has none."""
+        if (device, name) not in self._unlimited or isinstance(value, bool):
+            return False
+        read = number_without_quirk(value)
+        return read is None or read in self._quirks[device].sentinels
 
     def is_measured(self, device: str, name: str) -> bool:
         """Whether a point is one that only a meter changes."""
@@ -245,6 +269,16 @@ class PointQuirks:
         known = self._ranges.get((device, name))
         if known is None or _raw_width(measured) > _raw_width(known):
             self._ranges[device, name] = measured
+
+
+def _registers_of(config: AgentConfig, *controls: PanelCircuitControl) -> set[tuple[str, str]]:
+    """What a number is written to of the circuits that are shed so, by device and point."""
+    points = (
+        config.control_point_of(circuit)
+        for circuit in config.circuits
+        if circuit.control in controls
+    )
+    return {(device, name) for device, _, name in (p.rpartition("/") for p in points)}
 
 
 def _raw_width(measured: _Range) -> float:

@@ -39,6 +39,7 @@ freezer must not wait for two and a half of its sensor's quarter hours."""
 LACKING_READINGS = 3
 """A point that was read before, and is in so many complete readings no more, is not there: in one
 of them a request may have been lost."""
+TAKEN_FOR_NO_LIMIT = "taken for no limit: the circuit is given back with full scale"
 MISSED_INTERVALS, MISSED_LEAST_SEC = 1.9, 3.0
 """A point was missed that came after so many of its intervals, and after so much longer than one:
 its device may have restarted meanwhile."""
@@ -128,6 +129,9 @@ class PointReadings:
     _suspects: dict[tuple[str, str], SuspectPointReading] = field(default_factory=dict)
     _written: dict[tuple[str, str], tuple[float | bool | None, float]] = field(default_factory=dict)
     """By device and name: what we last wrote, and when."""
+    _unset: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """By device and name of a limit register that holds no limit: since when, and when it was last
+    read so."""
     _intervals_sec: Mapping[str, float] = field(default_factory=dict)
     """By device, where the driver says it."""
     _relinquish: frozenset[str] = frozenset()
@@ -143,6 +147,13 @@ class PointReadings:
         self._quirks = PointQuirks(self.config)
         self._builder = PanelReadingBuilder(self.config, self._quirks.unit_of)
         self._names = self._builder.names
+        self._open_values = {
+            (self.config.control_device_of(circuit), circuit.limit_point): scale.open_value
+            for circuit in self.config.circuits
+            for scale in [self.config.limit_scale(circuit)]
+            if circuit.limit_point is not None and scale is not None
+        }
+        """By limit register: full scale."""
         self.give_back_by_driver({})
 
     def update(
@@ -218,6 +229,10 @@ class PointReadings:
         value, reason = self._quirks.read(device, name, points)
         reason = reason or why_not
         if reason is not None:
+            if self._quirks.is_unset(device, name, points[name]):
+                since_ts, _ = self._unset.get((device, name), (ts, ts))
+                self._unset[device, name] = since_ts, ts
+                reason = f"{reason}; if it stays so it is {TAKEN_FOR_NO_LIMIT}"
             self._suspects[device, name] = SuspectPointReading(
                 f"{device}/{name}", points[name], reason
             )
@@ -225,6 +240,7 @@ class PointReadings:
                 known.refused_ts = ts
             return
         self._suspects.pop((device, name), None)
+        self._unset.pop((device, name), None)
         if not self._shows(device, name, value, ts):
             value = None
         if known is None or is_from_the_future:
@@ -429,7 +445,7 @@ class PointReadings:
         def fresh(device: str, name: str) -> FreshPointValue | None:
             point = self._points.get(device, {}).get(name)
             if point is None or not self._is_fresh(device, name, now, max_age_sec):
-                return None
+                return self._no_limit(device, name, now)
             return FreshPointValue(point.value, point.ts, point.heard_again_ts)
 
         def silent_sec(device: str, name: str) -> float | None:
@@ -452,6 +468,19 @@ class PointReadings:
             for name in given_back & self._slots
         }
         return replace(reading, circuits={**reading.circuits, **in_slots})
+
+    def _no_limit(self, device: str, name: str, now: float) -> FreshPointValue | None:
+        """Full scale, for a limit register that has held no limit for so long that no earlier one
+        stands. Not once we have written one, which it does not show."""
+        since_ts, last_ts = self._unset.get((device, name), (now, now))
+        stale_sec, key = self.config.stale_after_sec, (device, name)
+        if last_ts - since_ts < stale_sec or now - last_ts > max(
+            stale_sec, STALE_INTERVALS * self._interval_sec(device, 0.0)
+        ):
+            return None
+        open_value, written = self._open_values[key], self._written.get(key, (None, 0.0))[0]
+        is_known = key in self._suspects and written in (None, open_value)
+        return FreshPointValue(open_value, last_ts) if is_known else None
 
     def _is_old(self, device: str, name: str, now: float, max_age_sec: float | None = None) -> bool:
         """Of a point that was read. What guards a circuit is old sooner."""

@@ -79,7 +79,10 @@ class PriorityArrays:
             if name is not None and known is not None
         ]
         devices = dict.fromkeys(output.device for output in wanted)
-        read = request_by_device(devices, lambda device: self._arrays_of(device, wanted))
+        within_sec = self._requests.together_sec(devices)
+        read = request_by_device(
+            devices, lambda device: self._arrays_of(device, wanted), within_sec, lambda device: None
+        )
         found: dict[str, float | bool] = {}
         for output in wanted:
             arrays, circuit = read[output.device], output.circuit

@@ -594,3 +594,54 @@ def test_a_driver_that_is_the_actuator_is_not_asked_twice_to_put_back() -> None:
 def reserved_by_driver(config: AgentConfig) -> AgentConfig:
     """The same site on 11: the driver reserves."""
     return config.model_copy(update={"actuator_identity": config.driver_identity})
+
+
+class LockingActuator:
+    """Its schedule, and no write without a slot of it: `allow_no_lock_write` is false."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, tuple[str, set[str]]] = {}
+        """By task, whose it is, and its devices."""
+        self.points: dict[str, Any] = {}
+
+    def call(self, peer: str, method: str, *args: Any) -> Answered:
+        if method == "request_cancel_schedule":
+            self.tasks.pop(args[1], None)
+            return Answered(SUCCESS)
+        if method == "request_new_schedule":
+            devices = {slot[0] for slot in args[3]}
+            held = {task: [] for task, (_, others) in self.tasks.items() if others & devices}
+            if held:
+                owner = self.tasks[next(iter(held))][0]
+                return Answered({"result": "FAILURE", "data": {owner: held}, "info": CONFLICT})
+            self.tasks[args[1]] = args[0], devices
+            return Answered(SUCCESS)
+        topic = args[1]
+        device = topic.rpartition("/")[0]
+        if not any(owner == VEN and device in held for owner, held in self.tasks.values()):
+            return Failed("LockError", f"caller ({VEN}) does not have this lock")
+        self.points[topic] = args[2]
+        return Answered(args[2])
+
+
+@pytest.mark.parametrize("holder", [None, "other.agent"])
+@pytest.mark.parametrize("way", ["put_back", "write"])
+def test_a_device_edited_away_in_mid_event_is_given_back_under_a_reservation_of_its_own(
+    way: str, holder: str | None
+) -> None:
+    """No task of ours has it any more, once the event reserved anew or is over. Another agent's
+    reservation is not passed."""
+    actuator = LockingActuator()
+    if holder is not None:
+        actuator.tasks["theirs"] = holder, {"site/old"}
+    back = PointWrite("heater1", "site/old/heater1_contactor", True)
+    ours = actuation(actuator)
+    assert ours.reserve("modified", until_ts=300.0, now=150.0) is None
+    tasks = dict(actuator.tasks)
+    failures = getattr(ours, way)([back])
+    assert actuator.tasks == tasks
+    if holder is None:
+        assert (failures, actuator.points) == ({}, {back.point: True})
+    else:
+        assert failures["heater1"].code is ReasonCode.DEVICE_RESERVED
+        assert actuator.points == {}

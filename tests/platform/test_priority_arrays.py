@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event as GreenEvent
 
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
@@ -209,3 +210,18 @@ def test_a_battery_that_nobody_commands_is_given_back_by_its_mode_without_a_defa
     free = {"power_kw": 0.0, "setpoint_kw": 0.0, "remote": False, "soc_percent": 80.0}
     meter.points.update(DEVICE, free, 1.0)
     assert meter.reading(1.0).circuit("battery1").relinquish
+
+
+def test_a_proxy_that_never_ends_holds_no_plan_up_for_ever() -> None:
+    """Its slots are taken for empty after as long as all readings together may take."""
+
+    class Endless(Proxy):
+        def get(self, timeout: float) -> Any:
+            if self.asked:
+                GreenEvent().wait()
+            return {}
+
+    arrays = arrays_of(Endless(None))
+    arrays._requests.together_sec = lambda devices: 0.01  # type: ignore[method-assign]
+    began = gevent.spawn(arrays.read_slots)
+    assert began.get(timeout=30.0) == {}
