@@ -42,6 +42,8 @@ PAUSE_SEC = 60.0
 """Reports wait that long after the service said that they are too many, or that it failed."""
 TOKENS_KEPT = 64
 REASON_SHOWN = 200
+REFUSAL_REPORTED_SEC = 86_400.0
+"""So long a refused wish is reported, where nothing better is desired in its place."""
 NAMED_AT_ONCE = 8
 """Named shadows in one report: AWS takes 10 requests in flight. The others follow in turn."""
 CONFLICT, TOO_LARGE, NOT_FOUND, TOO_MANY, SERVICE_FAILED = 409, 413, 404, 429, 500
@@ -64,6 +66,15 @@ class _PendingGet:
 
     at: float
     wait_sec: float = ANSWER_SEC
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A wish that was refused, reported until `until` (monotonic seconds)."""
+
+    wish: ShadowDocumentWish
+    reason: str
+    until: float
 
 
 @dataclass
@@ -97,7 +108,7 @@ class ShadowClient:
         self._taken: OrderedDict[str, None] = OrderedDict()
         """Marks of the last wishes that were taken on."""
         self._to_clear: dict[str, str] = {}
-        self._refused: dict[str, list[tuple[str, str]]] = {}
+        self._refused: list[_Refused] = []
         self._named: list[str] = []
         self._turn = 0
         self._not_before = -inf
@@ -134,8 +145,9 @@ class ShadowClient:
         messages = self._repeat_get(now)
         if now < self._not_before:
             return messages
-        refusals = [refusal for section in self._refused.values() for refusal in section]
-        state = {**reported, "refused": shadow_document_refusals(refusals)}
+        self._refused = [refused for refused in self._refused if now < refused.until]
+        refusals = shadow_document_refusals((each.wish.item, each.reason) for each in self._refused)
+        state = {**reported, "refused": refusals}
         totals, named = split_shadow_document(state, self.budget, self._named_budget)
         messages.append(self._update(totals))
         names = list(named)
@@ -274,13 +286,27 @@ class ShadowClient:
         return replace(section, correlation_id=f"{section.correlation_id}-{version}")
 
     def done(
-        self, section: ShadowDocumentSection, refusals: Iterable[tuple[ShadowDocumentWish, str]]
+        self,
+        section: ShadowDocumentSection,
+        refusals: Iterable[tuple[ShadowDocumentWish, str]],
+        now: float,
     ) -> None:
-        """It was carried out, but for the refused ones: the next report says so and clears it."""
+        """It was carried out, but for the refused ones: the next report says so and clears it.
+
+        What was refused before of this section, and of a circuit that it switched, is over.
+        """
         self._in_progress[section.mark] -= 1
         self._in_progress += Counter()  # without those that are done
         if self._marks.get(section.name) == section.mark:  # no newer wish has come meanwhile
-            self._refused[section.name] = [(wish.item, reason) for wish, reason in refusals]
+            refused = [_Refused(*each, now + REFUSAL_REPORTED_SEC) for each in refusals]
+            not_now = [each.wish for each in refused]
+            obeyed = {wish.fields.get("loadId") for wish in section.wishes if wish not in not_now}
+            self._refused = [
+                each
+                for each in self._refused
+                if each.wish.section != section.name
+                and (each.wish.fields.get("loadId") or "") not in obeyed
+            ] + refused
             self._to_clear[section.name] = section.mark
 
     def _get_if_overdue(self, now: float) -> ShadowClientResponse:

@@ -69,7 +69,7 @@ class ShadowDesired:
                 if why is not None:
                     _log.warning("shadow: desired %s is refused: %s", wish.item, why)
                     refusals.append((wish, why))
-            self.shadow.done(section, refusals)
+            self.shadow.done(section, refusals, time.monotonic())
         self._report()
 
     def _refusal(self, section: ShadowDocumentSection, wish: ShadowDocumentWish) -> str | None:

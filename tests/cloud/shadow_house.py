@@ -122,7 +122,7 @@ class House:
         while self.working:
             section = self.working.pop(0)
             refusals = [(wish, why) for wish in section.wishes if (why := self.obey(section, wish))]
-            self.shadow.done(section, refusals)
+            self.shadow.done(section, refusals, self.now)
         self.send(self.shadow.report(self.reported(), self.now))
 
     def obey(self, section: ShadowDocumentSection, wish: ShadowDocumentWish) -> str | None:

@@ -222,10 +222,11 @@ def test_a_message_that_cannot_be_kept_uses_no_number(outbox: Outbox) -> None:
 
 def test_two_connections_in_two_threads_lose_nothing_and_send_nothing_twice(path: Path) -> None:
     puts = 150
-    done = threading.Event()
+    made, done = threading.Event(), threading.Event()
 
     def put_all() -> int:
         outbox = Outbox(path, synced=True)
+        made.set()
         try:
             for number in range(puts):
                 outbox.put([message(f"a{number}", OutboxRank.ACK)])
@@ -238,6 +239,7 @@ def test_two_connections_in_two_threads_lose_nothing_and_send_nothing_twice(path
             outbox.close()
 
     def take_all() -> list[str]:
+        assert made.wait(60)  # as in the agent: only one makes a file, SQLite waits for no other
         outbox = Outbox(path, synced=False)
         taken: list[str] = []
         while True:

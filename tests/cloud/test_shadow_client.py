@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.cloud.shadow_house import PREFIX, TOPICS, House, off
 from tests.support.example_count import example_count
-from VenAgent.cloud.shadow_client import ShadowClient
+from VenAgent.cloud.shadow_client import REFUSAL_REPORTED_SEC, ShadowClient
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow_document import MAX_SHADOW_BYTES
@@ -143,7 +143,7 @@ def test_an_older_wish_that_ends_late_does_not_clear_the_newer_one(house: House)
     older = house.working.pop()
     house.now += 1
     house.desire(circuits=off("c2"))
-    house.shadow.done(older, [])
+    house.shadow.done(older, [], house.now)
     house.report()
     assert house.held("desired") == {"circuits": off("c2")}
 
@@ -162,6 +162,33 @@ def test_a_refused_wish_is_reported_with_its_reason_and_cleared(house: House) ->
     house.desire(circuits=off("c2"))
     house.desire(power_kw=None)
     assert [entry["item"] for entry in house.held("reported")["refused"]] == ["power_kw"]
+
+
+def test_a_refusal_ends_when_its_circuit_is_switched_by_the_other_section(house: House) -> None:
+    house.desire(circuits=off("c1", "c2"), loads=[{"id": "c1", "enabled": True}])
+    assert {"circuits.c1", "loads.c1"} == refused_items(house)
+    house.refusing["c1"] = "c1 is critical"
+    house.desire(circuits=off("c1"))
+    assert {"circuits.c1", "loads.c1"} == refused_items(house)
+    house.refusing.clear()
+    house.desire(circuits=off("c1"))
+    assert refused_items(house) == set()
+    assert house.closed["c1"] is False
+
+
+def test_what_can_never_be_desired_is_reported_for_a_day(house: House) -> None:
+    """AWS's console puts `welcome` into each shadow that it makes."""
+    house.desire(welcome="aws-iot")
+    house.now += REFUSAL_REPORTED_SEC - 60
+    house.report()
+    assert refused_items(house) == {"welcome"}
+    house.now += 60
+    house.report()
+    assert refused_items(house) == set()
+
+
+def refused_items(house: House) -> set[str]:
+    return {entry["item"] for entry in house.held("reported").get("refused") or ()}
 
 
 def test_contradictory_wishes_change_nothing(house: House) -> None:
