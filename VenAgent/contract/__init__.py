@@ -7,3 +7,5 @@ not understood is refused by name.
 SCHEMA_VERSION = "1.0"
 MAX_PAYLOAD_BYTES = 100_000
 """Ours stay below this; AWS IoT Core's own limit is 128 KB."""
+MAX_TEXT_CHARACTERS = 256
+"""Of an id or another text in a command."""

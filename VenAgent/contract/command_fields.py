@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from VenAgent.contract import MAX_TEXT_CHARACTERS
+
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "op": ("op",),
     "correlation_id": ("correlationId", "correlation_id"),
@@ -69,7 +71,6 @@ _DAY = re.compile(r"(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 """A date as some calendars export it; as epoch seconds it would be in 1970."""
 _TIME_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
 """Below which size a time is in s, ms, µs and ns: 1e11 s is the year 5138, 1e11 ms was 1973."""
-MAX_TEXT = 256
 MAX_WHOLE = 2**31 - 1
 
 
@@ -165,8 +166,8 @@ def command_field_text(value: Any) -> Any:
     text = str(value).strip()
     if not text:
         raise ValueError("must not be empty")
-    if len(text) > MAX_TEXT or not text.isprintable():
-        raise ValueError(f"must be printable and at most {MAX_TEXT} characters")
+    if len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
+        raise ValueError(f"must be printable and at most {MAX_TEXT_CHARACTERS} characters")
     return text
 
 

@@ -22,6 +22,7 @@ from VenAgent.contract.command_fields import (
 )
 from VenAgent.contract.command_limits import CommandLimits, command_limit_problem
 from VenAgent.contract.commands import COMMAND_OF_OP, Command
+from VenAgent.contract.finding_text import finding_text
 from VenAgent.contract.json_codec import decode_json
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -237,19 +238,13 @@ def _first_names(model: type[Command]) -> Iterator[str]:
             yield key
 
 
-_PLAIN_WORDS = {
-    "missing": "is missing",
+_INTERVAL_WORDS = {
     "extra_forbidden": (
         "there is no such field; an interval has duration_sec, shed_kw and import_kw"
     ),
     "model_type": "must be an object with duration_sec and shed_kw or import_kw",
-    "bool_type": "must be true or false",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "string_type": "must be a text",
 }
-"""For pydantic's own sentences, by the type of what was found."""
+"""For what is found of an interval, by pydantic's type of it."""
 
 
 def _explain(error: ValidationError, fields: _Fields) -> Reason:
@@ -260,8 +255,8 @@ def _explain(error: ValidationError, fields: _Fields) -> Reason:
         name, *inner = finding["loc"] or ("command",)
         first = SPELLINGS.get(str(name), (str(name),))[0]
         where = ".".join([fields.keys.get(str(name), first), *(str(part) for part in inner)])
-        text = finding["msg"].removeprefix("Value error, ")
-        findings.append(f"{where}: {_PLAIN_WORDS.get(finding['type'], text)}")
+        text = _INTERVAL_WORDS.get(finding["type"]) or finding_text(finding)
+        findings.append(f"{where}: {text}")
     if all(finding["type"] == "missing" for finding in errors):
         code = ReasonCode.MISSING_FIELD
     elif all(finding["type"] == "extra_forbidden" for finding in errors):

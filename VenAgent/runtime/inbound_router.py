@@ -27,6 +27,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus, ack_reason_fields, build_ack
 from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.commands import Command, GetCommand, PingCommand, SetCommand
+from VenAgent.contract.finding_text import finding_text
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.opt_out_request import OptOutRequest
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -173,8 +174,9 @@ class InboundRouter:
         try:
             wanted = OptOutRequest.model_validate({"reason": reason, "duration_sec": duration_sec})
         except ValidationError as error:
-            (name, *_), why = error.errors()[0]["loc"], error.errors()[0]["msg"]
-            refusal = Reason(ReasonCode.BAD_FIELD, f"{name}: {why.removeprefix('Value error, ')}")
+            finding = error.errors(include_url=False)[0]
+            name = finding["loc"][0]
+            refusal = Reason(ReasonCode.BAD_FIELD, f"{name}: {finding_text(finding)}")
             self.refused[f"opt_out.{refusal.code.value}"] += 1
             return {
                 "ok": False,

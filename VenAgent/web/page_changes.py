@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from VenAgent.contract import MAX_TEXT_CHARACTERS
+from VenAgent.contract.finding_text import finding_text
 from VenAgent.contract.json_codec import decode_json
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.opt_out_request import OptOutRequest
@@ -41,14 +43,14 @@ class _EventBody(_Body):
 
     shed_kw: _Positive
     duration_sec: _Positive = 900.0
-    event_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    event_id: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)] | None = None
     circuit_id: str = ""
 
 
 class _EndBody(_Body):
     """Without an `event_id` the active event is meant; with null, one that was not found."""
 
-    event_id: Annotated[str, Field(min_length=1, max_length=128)] = ""
+    event_id: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)] = ""
 
 
 class _LoadBody(_Body):
@@ -123,13 +125,11 @@ def _explain(error: ValidationError) -> str:
     findings = []
     for finding in error.errors(include_url=False):
         where = ".".join(map(str, finding["loc"])) or "the request"
-        text = finding["msg"].removeprefix("Value error, ")
+        text = finding_text(finding)
         if finding["type"] == "extra_forbidden":
             nearest = get_close_matches(where, known, 1)
             hint = f": do you mean {nearest[0]}?" if nearest else ""
             text = f"is no field of this request{hint}"
-        elif finding["type"] == "missing":
-            text = "is missing"
         findings.append(f"{where[:64]}: {text}")
     return "; ".join(findings)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from VenAgent.contract import MAX_TEXT_CHARACTERS
 from VenAgent.web.csv_download import csv_download_response, csv_download_time
 from VenAgent.web.http_messages import HttpError, HttpRequest, HttpResponse, http_json_response
 from VenAgent.web.page_source import Json, PageReadSource
@@ -81,7 +82,7 @@ class PastApi:
         return http_json_response({"point_sec": MINUTE_SEC, **columns})
 
     def _event(self, request: HttpRequest) -> Json:
-        event_id = request.text("id", 128)
+        event_id = request.text("id", MAX_TEXT_CHARACTERS)
         event = self._site.event_in_full(event_id)
         if event is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "no such event is on record here")

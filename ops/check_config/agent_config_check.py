@@ -15,7 +15,7 @@ from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from ops.check_config.written_points_check import WrittenPointsCheck
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig
-from VenAgent.config.config_errors import telling_config_errors
+from VenAgent.config.config_errors import config_finding_text, telling_config_errors
 from VenAgent.config.measurement_units import (
     MEASUREMENT_UNITS,
     measurement_unit_of,
@@ -58,13 +58,13 @@ def _explain(file: CheckedJsonFile, finding: Any, found: ConfigFindings) -> None
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).strip(
         "."
     )
-    text = finding["msg"].removeprefix("Value error, ")
+    text = config_finding_text(finding)
     where = where or _circuit_named(file, text)
     remedy = "Correct it; docs/configuration.md describes every setting"
     if finding["type"] == "missing":
-        text, remedy = "is missing", "Add it"
+        remedy = "Add it"
     elif finding["type"] == "extra_forbidden":
-        text, remedy = "is not a setting of VenAgent", "Correct its name or remove it"
+        remedy = "Correct its name or remove it"
     elif isinstance(finding["input"], (str, int, float)) and not _is_secret(finding):
         text += f" (got {finding['input']!r})"
     found.add(file.path, file.line(*where), f"{name or 'the configuration'}: {text}", remedy)

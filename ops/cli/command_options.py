@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
+from ops.host.terminal import terminal_printable
 from ops.volttron.meant_site import meant_site_settings
 
 VenId = Annotated[
@@ -22,6 +24,15 @@ def refuse_empty_option(name: str, value: str) -> None:
     """A shell's variable that holds nothing must not mean whatever there is. Raises OpsError."""
     if not value.strip():
         raise OpsError(f"{name} is empty", "Name it, or leave the option out.")
+
+
+def refuse_odd_thing_option(name: str, thing: str) -> None:
+    """What AWS IoT takes as no thing name has no topics. Raises OpsError that names the option."""
+    if not re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", thing):
+        raise OpsError(
+            f"{name} {terminal_printable(thing)!r} is no name of a VEN",
+            "Letters, digits, `:`, `_` and `-`, at most 128.",
+        )
 
 
 def option_number(typed: str) -> float:
@@ -48,5 +59,6 @@ def chosen_ven_option(ven_id: str | None) -> VenTarget:
     """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
     if ven_id is not None:
         refuse_empty_option("--ven-id", ven_id)
+        refuse_odd_thing_option("--ven-id", ven_id)
     overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}
     return meant_site_settings(Paths.from_environment()).ven_target(overrides)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ops.cli.command_options import refuse_odd_thing_option
 from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.json_file import read_json_file
@@ -77,7 +77,7 @@ def provision_command(
     AWS credentials here: --csr-only, then `provision-sign` where there are some, then
     --certificate with what it wrote.
     """
-    _check_name(thing)
+    refuse_odd_thing_option("--thing", thing)
     paths = Paths.from_environment()
     site = SiteFolder.of(paths, thing, folder)
     contents = (
@@ -125,7 +125,7 @@ def provision_sign_command(
     take_over: TakeOver = False,
 ) -> None:
     """Have a site's request signed by AWS: the operator's half of `provision --csr-only`."""
-    _check_name(thing)
+    refuse_odd_thing_option("--thing", thing)
     try:
         request = csr.read_text()
     except OSError as error:
@@ -135,13 +135,6 @@ def provision_sign_command(
     show.print_note(
         f"on the site: ven_control.sh provision --thing {thing} --certificate {out.name}"
     )
-
-
-def _check_name(thing: str) -> None:
-    if not re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", thing):
-        raise OpsError(
-            f"{thing!r} is no name for a thing", "Letters, digits, `:`, `_` and `-`, at most 128."
-        )
 
 
 def _sign(

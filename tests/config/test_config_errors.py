@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import Any
 
 from tests.config.builders import MINIMAL, explained, findings, load, with_field, without_field
 from tests.support.each_case import each_case
+from VenAgent.config import AgentConfig, ConfigError
+from VenAgent.config.config_errors import CONFIG_PATTERNS
 
 
 @each_case("contents", [None, [], "text", 3, b"{}"])
@@ -35,23 +39,23 @@ def test_a_missing_field_is_named(path: str) -> None:
 
 WRONG: list[tuple[str, Any, str, str]] = [
     # field, value, where the finding says it is, what it says to do
-    ("ven_id", "a/+", "ven_id", "pattern"),
-    ("ven_id", "a b", "ven_id", "pattern"),
-    ("ven_id", "", "ven_id", "pattern"),
-    ("ven_id", "x" * 129, "ven_id", "pattern"),
-    ("ven_id", "thing\n", "ven_id", "pattern"),
-    ("ven_id", 7, "ven_id", "string"),
+    ("ven_id", "a/+", "ven_id", "1 to 128 of them"),
+    ("ven_id", "a b", "ven_id", "1 to 128 of them"),
+    ("ven_id", "", "ven_id", "1 to 128 of them"),
+    ("ven_id", "x" * 129, "ven_id", "1 to 128 of them"),
+    ("ven_id", "thing\n", "ven_id", "1 to 128 of them"),
+    ("ven_id", 7, "ven_id", "must be a text"),
     ("report_interval_sec", "often", "report_interval_sec", "number"),
     ("report_interval_sec", -5, "report_interval_sec", "greater than or equal to 0.5"),
     ("report_interval_sec", 0, "report_interval_sec", "greater than or equal to 0.5"),
-    ("report_interval_sec", math.nan, "report_interval_sec", "Input should be"),
+    ("report_interval_sec", math.nan, "report_interval_sec", "must be"),
     ("shadow_interval_sec", 0, "shadow_interval_sec", "greater than or equal to 1"),
     ("loads_every", 0, "loads_every", "greater than or equal to 1"),
-    ("loads_every", 1.5, "loads_every", "integer"),
+    ("loads_every", 1.5, "loads_every", "whole number"),
     ("stale_after_sec", -1, "stale_after_sec", "greater than 0"),
     ("broker.port", 0, "broker.port", "greater than or equal to 1"),
     ("broker.port", 65_536, "broker.port", "65535"),
-    ("broker.port", "mqtt", "broker.port", "integer"),
+    ("broker.port", "mqtt", "broker.port", "whole number"),
     ("broker.host", "", "broker.host", "at least 1 character"),
     ("broker.keepalive_sec", 1, "broker.keepalive_sec", "greater than or equal to 5"),
     ("topics.metering", "", "topics.metering", "at least 1 character"),
@@ -61,25 +65,25 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("calendar.timezone", "", "calendar.timezone", "like Europe/Vienna"),
     ("calendar.timezone", "+25:00", "calendar.timezone", "like +01:00"),
     ("calendar.holidays", ["24.12."], "calendar.holidays[0]", "date"),
-    ("panel", "site/panel", "panel", "dictionary"),
-    ("panel.device", "/site/panel", "panel.device", "pattern"),
-    ("panel.device", "site/panel/", "panel.device", "pattern"),
-    ("panel.device", "site/the panel", "panel.device", "pattern"),
+    ("panel", "site/panel", "panel", "must be an object"),
+    ("panel.device", "/site/panel", "panel.device", "like campus/building/meter"),
+    ("panel.device", "site/panel/", "panel.device", "like campus/building/meter"),
+    ("panel.device", "site/the panel", "panel.device", "like campus/building/meter"),
     ("panel.amperage", -200, "panel.amperage", "greater than 0"),
     ("panel.amperage", math.inf, "panel.amperage", "finite"),
     ("panel.voltage", 0, "panel.voltage", "greater than 0"),
-    ("circuits", [], "circuits", "at least 1 item"),
-    ("circuits", {"c1": {}}, "circuits", "tuple"),
-    ("circuits.1", "c2", "circuits[1]", "dictionary"),
-    ("circuits.1.id", "c 2", "circuits[1].id", "pattern"),
-    ("circuits.1.id", "", "circuits[1].id", "pattern"),
+    ("circuits", [], "circuits", "at least 1 entry"),
+    ("circuits", {"c1": {}}, "circuits", "must be a list"),
+    ("circuits.1", "c2", "circuits[1]", "must be an object"),
+    ("circuits.1.id", "c 2", "circuits[1].id", "1 to 64 of them"),
+    ("circuits.1.id", "", "circuits[1].id", "1 to 64 of them"),
     ("circuits.1.name", "", "circuits[1].name", "at least 1 character"),
     ("circuits.1.breaker_amps", -30, "circuits[1].breaker_amps", "greater than 0"),
     ("circuits.1.breaker_amps", "thirty", "circuits[1].breaker_amps", "number"),
     ("circuits.1.breaker_amps", None, "circuits[1].breaker_amps", "number"),
     ("circuits.1.priority", 0, "circuits[1].priority", "greater than or equal to 1"),
     ("circuits.1.priority", 6, "circuits[1].priority", "less than or equal to 5"),
-    ("circuits.1.critical", "perhaps", "circuits[1].critical", "boolean"),
+    ("circuits.1.critical", "perhaps", "circuits[1].critical", "true or false"),
     (
         "circuits.1.control",
         "dimmer",
@@ -93,6 +97,23 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("event.max_duration_sec", -1, "event.max_duration_sec", "greater than 0"),
     ("event.task_priority", "MEDIUM", "event.task_priority", "'HIGH', 'LOW' or 'LOW_PREEMPT'"),
 ]
+
+
+def test_every_pattern_of_a_setting_is_said_in_words() -> None:
+    written = json.dumps(AgentConfig.model_json_schema())
+    patterns = set(map(json.loads, re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', written)))
+    assert patterns == set(CONFIG_PATTERNS)
+
+
+def test_no_finding_of_a_setting_is_in_the_words_of_a_program() -> None:
+    slips = ([], {}, "x", "", 0, -1, 1.5, True, None, ["x"], {"x": {}}, 1e300)
+    for name in AgentConfig.model_fields:
+        for slip in slips:
+            try:
+                load({**MINIMAL, name: slip})
+            except ConfigError as error:
+                text = str(error)
+                assert not re.search(r"Input|should|[Tt]uple|dictionary|after validation", text)
 
 
 @each_case(("path", "value", "where", "what"), WRONG)
@@ -199,9 +220,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 def test_of_a_single_circuit_only_what_is_wrong_with_it_is_told() -> None:
     contents = with_field("circuits", [dict(MINIMAL["circuits"][0], breaker_amps=-1)])
-    assert findings(contents) == [
-        "circuits[0].breaker_amps: Input should be greater than 0 (got -1)"
-    ]
+    assert findings(contents) == ["circuits[0].breaker_amps: must be greater than 0 (got -1)"]
 
 
 @each_case("path", ["circuits.1.breaker_amps", "broker.port", "panel.amperage"])

@@ -7,10 +7,12 @@ import io
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.web.caller import TOKEN, Caller, OneReader
+from VenAgent.contract import MAX_TEXT_CHARACTERS
 from VenAgent.web.http_messages import HttpError
 from VenAgent.web.power_pages import INTERVALS_OF_A_PAGE, MINUTES_OF_A_PAGE, PowerPages
 
@@ -107,7 +109,7 @@ def test_an_event_that_lasts_for_ever_does_not_read_for_ever(page: Caller) -> No
     [
         ("", 400),
         ("id=", 400),
-        ("id=" + "x" * 129, 400),
+        ("id=" + "x" * 257, 400),
         ("id=evt-3&id=evt-2", 400),
         ("id=nothing", 404),
         ("id=%00", 404),
@@ -120,6 +122,17 @@ def test_an_event_that_is_none_is_said_to_be_none(page: Caller, query: str, stat
     for path in ("/api/event", "/api/event/power"):
         answer = page.get(f"{path}?{query}")
         assert (answer.status, bool(answer.reason)) == (status, True)
+
+
+def test_an_event_with_the_longest_id_of_a_command_is_found_and_ended() -> None:
+    page = Caller()
+    event_id = "\u20ac" * MAX_TEXT_CHARACTERS
+    wanted = {"shed_kw": 1.0, "event_id": event_id}
+    assert page.post("/api/events", wanted).status == 200
+    found = page.get(f"/api/event?id={quote(event_id)}")
+    assert (found.status, found.json()["event_id"]) == (200, event_id)
+    assert page.get(f"/api/event/power?id={quote(event_id)}").status == 200
+    assert page.post("/api/restore", {"event_id": event_id}).status == 200
 
 
 def test_events_are_downloaded_and_no_id_is_a_formula(page: Caller) -> None:

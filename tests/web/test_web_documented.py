@@ -18,7 +18,7 @@ from VenAgent.web.prometheus_metrics import prometheus_metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "local-page.md"
 WORDS = {"good", "stale", "missing", "on", "off", "shed", "limited", "unread", "completed"}
-WORDS |= {"limit", "load_up", "number", "of"}
+WORDS |= {"limit", "load_up", "number", "of", "opt_out"}
 """Values that the document names beside the fields."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from ops.cli.command_options import option_duration, option_number
+from ops.cli.command_options import chosen_ven_option, option_duration, option_number
 from ops.cli.event_levels import event_levels
 from ops.host.ops_error import OpsError
 
@@ -28,3 +28,9 @@ def test_numbers_and_durations() -> None:
         {"duration_sec": 600.0, "shed_kw": 5.0},
         {"duration_sec": 60.0, "shed_kw": 3.0},
     ]
+
+
+def test_a_name_that_is_none_of_a_ven_is_told_of_its_option() -> None:
+    for typed in ("a/b", "#", "+", "a b", "x" * 129, "site\n"):
+        with pytest.raises(OpsError, match=r"--ven-id .* is no name of a VEN"):
+            chosen_ven_option(typed)

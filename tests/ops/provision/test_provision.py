@@ -356,7 +356,7 @@ def test_what_aws_forbids_is_told_with_the_policy_that_is_needed(run: Run, iot: 
 
 def test_a_name_that_aws_does_not_take(run: Run) -> None:
     refused = CliRunner().invoke(app, ["provision", "--thing", "a/+"])
-    assert "is no name for a thing" in str(refused.exception)
+    assert "is no name of a VEN" in str(refused.exception)
 
 
 def test_amazons_roots_are_found_by_their_fingerprints() -> None:
