@@ -46,6 +46,7 @@ class BatteryStorage:
         self.watchdog_sec = 0.0
         """After so long without a write its own programme rules again; 0: never."""
         self._unwritten_sec = 0.0
+        self._remote_sec = 0.0
 
     @property
     def soc_percent(self) -> float:
@@ -81,6 +82,7 @@ class BatteryStorage:
         elif gained_kw < 0.0:
             self.stored_kwh = max(lowest_kwh, stored_kwh)
         self._unwritten_sec += duration_sec
+        self._remote_sec = self._remote_sec + duration_sec if self.remote else 0.0
         if self.watchdog_sec and self._unwritten_sec >= self.watchdog_sec:
             self.remote = False
 
@@ -140,6 +142,7 @@ class BatteryStorage:
             "setpoint_kw": self.setpoint_kw,
             "own_kw": self.own_kw,
             "remote": self.remote,
+            "remote_sec": self._remote_sec,
         }
 
     def _set_remote(self, value: float) -> None:

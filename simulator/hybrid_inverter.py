@@ -115,6 +115,7 @@ class HybridInverter:
             "discharge_percent": self._discharge_percent,
             "revert_left_sec": self._revert_left_sec,
             "most_percent": self._most_percent,
+            "most_enabled": self._most_enabled,
         }
 
     # -- the battery within its limits

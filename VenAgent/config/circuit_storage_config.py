@@ -47,9 +47,10 @@ class CircuitStorageConfig(CircuitGuardConfig):
     soc_device: DevicePath | None = None
     """Where the state of charge is, if not on `device`."""
     mode_point: Name | None = None
-    """What lets the commanded power rule in the place of its own programme; on `control_device`."""
+    """What lets the commanded power, or the limit, rule in the place of its own programme, such as
+    WMaxLim_Ena of an inverter; on `control_device`."""
     mode_value: bool | Annotated[float, Field(allow_inf_nan=False)] = True
-    """What is written to `mode_point` with the commanded power."""
+    """What is written to `mode_point` with the commanded power or the limit."""
     mode_release_value: bool | Annotated[float, Field(allow_inf_nan=False)] = False
     """What gives it back to its own programme."""
 
@@ -62,6 +63,8 @@ class CircuitStorageConfig(CircuitGuardConfig):
 
     @model_validator(mode="after")
     def _storage(self) -> CircuitStorageConfig:
+        if self.mode_point is not None and self.mode_value == self.mode_release_value:
+            raise ValueError("mode_value and mode_release_value are the same: one gives it back")
         if self.control is not PanelCircuitControl.POWER:
             return self
         needed = {
@@ -76,8 +79,6 @@ class CircuitStorageConfig(CircuitGuardConfig):
                 raise ValueError(f"control is 'power' but {name} is missing: give {meaning}")
         if self.power_setpoint_scale == 0.0:
             raise ValueError("power_setpoint_scale is 0: kW per unit, negative if it is so counted")
-        if self.mode_point is not None and self.mode_value == self.mode_release_value:
-            raise ValueError("mode_value and mode_release_value are the same: one gives it back")
         if self.floor:
             raise ValueError("floor is for limits: a battery keeps its reserve_soc_percent")
         if self.max_soc_percent <= self.reserve_soc_percent:

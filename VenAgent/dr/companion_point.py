@@ -1,7 +1,7 @@
 """A point that is written together with a circuit's register.
 
 Some chargers take no limit of 0 and have a point to pause; many batteries follow their commanded
-power only while another point says so.
+power, and inverters their limit, only while another point says so.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class CompanionPoint:
     point: str
     """Its topic at the actuator."""
     active_value: float | bool
-    """What pauses, or what lets the commanded power rule."""
+    """What pauses, or what lets the commanded power or the limit rule."""
     back_value: float | bool
-    """What resumes, or gives a battery back to its own programme."""
+    """What resumes, or gives a battery or inverter back to its own programme."""
     pauses: bool
-    """It pauses a charger; else it is a battery's mode."""
+    """It pauses a charger; else it is a mode."""
 
 
 def companion_point_record(companion: CompanionPoint | None) -> list[Any] | None:

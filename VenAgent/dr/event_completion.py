@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,10 @@ class EventCompletion:
     def due(self, event: Event, now: float) -> Effects:
         """Write the circuits whose turn it is; a person may have taken all that are left."""
         return self._restoration.due(event, now) if event.held() else self._complete(event, now)
+
+    def release(self, event: Event, circuit_ids: Set[str], now: float) -> Effects:
+        """These do not wait for their turn: a comfort guard is past its bound."""
+        return self._restoration.release(event, circuit_ids, now)
 
     def restored(
         self,

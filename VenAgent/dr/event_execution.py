@@ -225,7 +225,16 @@ class EventExecution:
 
     def protect(self, reading: PanelReading | None, now: float) -> Effects:
         """Release the circuits whose comfort guard is past its bound, or silent for too long."""
-        return [] if self.event is None else self._correction.protect(self.event, reading, now)
+        event = self.event
+        if event is None:
+            return []
+        if event.state is not EventState.RESTORING:
+            return self._correction.protect(event, reading, now)
+        passed = self._guards.passed(event, reading, now)
+        if not passed:
+            return []
+        released = self._completion.release(event, passed.keys(), now)
+        return [*released, *self._guards.alerts(event, passed)]
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """Another agent took our devices: they go back while the actuator still lets us write."""

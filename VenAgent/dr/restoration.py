@@ -124,6 +124,15 @@ class _RestorationSchedule:
         """These were written, and no report came."""
         self.steps += [replace(step, due_ts=now) for step in steps]
 
+    def hurry(self, circuit_ids: Set[str], now: float) -> None:
+        """These go back now and whole, but for what failed and is tried again."""
+        hurried = {name for name in circuit_ids if not self.tries(name)}
+        self.steps = [
+            replace(step, due_ts=now) if step.circuit_id in hurried else step
+            for step in self.steps
+            if step.last or step.circuit_id not in hurried
+        ]
+
     def put_off(self, circuit_ids: Set[str], now: float) -> None:
         """These are being switched by command: not before that is over."""
         self.steps = [
@@ -277,6 +286,11 @@ class Restoration:
         self._under_way, self._ramped = under_way, ramped
         written = (step for batch in under_way.values() for step in batch.steps)
         self._schedule.drop(step.circuit_id for step in written if step.last)
+
+    def release(self, event: Event, circuit_ids: Set[str], now: float) -> Effects:
+        """These do not wait for their turn."""
+        self._schedule.hurry(circuit_ids, now)
+        return self.due(event, now)
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""

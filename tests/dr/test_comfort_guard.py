@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from tests.dr.builders import DRAWS_KW as HOUSE_DRAWS_KW
-from tests.dr.builders import house_panel, switch
+from tests.dr.builders import house_panel, limit, switch
 from tests.dr.flexible_house import (
     ZONE_MAX_C,
     FlexibleHouse,
+    battery,
     shop_panel,
+    storage,
     thermostat,
     zone_guard,
 )
@@ -260,3 +262,53 @@ def test_an_event_that_holds_nothing_yet_begins_once_after_a_lapsed_lease() -> N
     assert len(house.moved()) == 1
     house.wait_until_over()
     assert house.moved() == {}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_past_its_bound_a_circuit_does_not_wait_for_its_turn_to_go_back(restarts: bool) -> None:
+    """It waited for the pauses of all before it, while its room went on warming up."""
+    names = ["rtu1", "rtu2", "rtu3", "rtu4"]
+    panel = shop_panel(*(thermostat(name, guard=zone_guard()) for name in names))
+    house = FlexibleHouse(panel, DRAWS_KW | {"rtu3": 4.0, "rtu4": 4.0}, dict.fromkeys(names, 2.0))
+    house.policy = replace(house.policy, restore_stagger_sec=60.0, restore_within_sec=600.0)
+    house.restart()
+    house.wait(120.0)
+    send_event(house, 8.0, duration_sec=1800.0)
+    house.wait(600.0)
+    assert len(house.moved()) == 4
+    house.send("restore", correlationId="r")
+    house.wait(6.0)
+    if restarts:
+        house.restart()
+        house.wait(6.0)
+    waiting = list(house.moved())
+    assert len(waiting) >= 2
+    house.values[waiting[-1]] = ZONE_MAX_C + 0.1
+    house.wait(6.0)
+    assert list(house.moved()) == waiting[:-1], "the others have their turns"
+    assert ("comfort.guard", waiting[-1]) in house.alerts
+    house.wait(600.0)
+    assert (house.moved(), house.alerts) == ({}, {})
+    writes = [w for w in house.written if w.circuit_id == waiting[-1]]
+    assert len(writes) == 2, "shed once, given back once"
+
+
+def test_past_its_bound_a_charger_has_no_ramp() -> None:
+    """A car that is needed below a charge, and a battery at its reserve."""
+    car = replace(limit("ev1", 30.0, priority=5), guard=ComfortGuard(minimum=30.0, unit="percent"))
+    store = battery(control=storage(), priority=5)
+    house = FlexibleHouse(shop_panel(car, store), DRAWS_KW | {"ev1": 6.0, "battery1": 0.0}, {})
+    house.values["ev1"] = 50.0
+    house.policy = replace(house.policy, restore_stagger_sec=90.0, limit_ramp_sec=300.0)
+    house.restart()
+    house.wait(120.0)
+    send_event(house, 10.5, duration_sec=1800.0)
+    house.wait(120.0)
+    assert (house.limits["ev1"] < 100.0, house.remote["battery1"]) == (True, True)
+    house.send("restore", correlationId="r")
+    house.wait(1.0)
+    house.values["ev1"], house.soc_percent["battery1"] = 29.0, 19.0
+    house.wait(6.0)
+    assert (house.limits["ev1"], house.remote["battery1"]) == (100.0, False)
+    house.wait(600.0)
+    assert house.alerts == {}

@@ -103,14 +103,12 @@ ROOF = {
     "power_scale": -0.001,
     "limit_point": "most_raw",
     "limit_full_scale_kw": 10,
+    "mode_point": "most_enabled",
+    "mode_value": 1,
+    "mode_release_value": 0,
 }
-MOST_REGISTERS = [
-    "most_raw,most_raw,percent x 10^most_scale,,>H,TRUE,40232,,,model 123 WMaxLimPct",
-    "most_enabled,most_enabled,state,0-1,>H,TRUE,40236,,,model 123 WMaxLim_Ena",
-    "most_scale,most_scale,exponent,,>h,TRUE,40250,,,model 123 WMaxLimPct_SF",
-]
-"""Of model 123, by which a site lets it feed in less; not every one may be told."""
 CAR_KW = 11.04
+WATCHDOG_SEC = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +124,7 @@ def equipment(whole_site: Site) -> Iterator[SimulatedPanelControl]:
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
         for device, unit in units.items():
             name = device.rpartition("/")[2]
-            known = (FRONIUS / "registry.csv").read_text().rstrip("\n")
-            registry = "\n".join([known, *MOST_REGISTERS]) + "\n"
+            registry = (FRONIUS / "registry.csv").read_text()
             if device in REGISTRIES:
                 registry = "\n".join([HEAD, *REGISTRIES[device]]) + "\n"
             whole_site.store(DRIVER, f"{name}.csv", registry, "csv")
@@ -157,6 +154,16 @@ def home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPane
 
 
 @pytest.fixture
+def lapsing_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
+    """The home with a battery that nobody may leave unwritten."""
+    equipment.change(BATTERY_UNIT, "soc_percent", 60.0)
+    equipment.change(BATTERY_UNIT, "watchdog_sec", WATCHDOG_SEC)
+    quirks = [{"device": BATTERY, "renew_sec": 5}]
+    yield from moved(site, equipment, circuits=CIRCUITS, quirks=quirks)
+    equipment.change(BATTERY_UNIT, "watchdog_sec", 0.0)
+
+
+@pytest.fixture
 def hybrid_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
     """The same with a SunSpec inverter in the battery's place; its power is told in tens of W."""
     equipment.change(INVERTER_UNIT, "soc_percent", 60.0)
@@ -171,7 +178,6 @@ def sunny_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[Simulat
     """The inverter alone, with 8 kW of sun on its roof; its limit counts in hundredths."""
     equipment.change(INVERTER_UNIT, "roof_kw", 8.0)
     equipment.change(INVERTER_UNIT, "power_scale", 1)
-    site.rpc(DRIVER, "set_point", INVERTER, "most_enabled", 1)
     quirks = [
         {
             "device": INVERTER,
@@ -223,6 +229,25 @@ def test_a_battery_discharges_down_to_its_reserve_and_the_car_takes_over(
     assert restored["status"] == "success", restored
     charger = home.state(CHARGER_UNIT)
     assert (charger["most_amps"], charger["allowed"], charger["refused_count"]) == (16, True, 0)
+
+
+def test_a_battery_whose_remote_mode_lapses_is_commanded_on(
+    site: Site, lapsing_home: SimulatedPanelControl, attempt: int
+) -> None:
+    """Its inverter's watchdog gives it back to its own programme unless it is written again."""
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    wait_for(
+        lambda: lapsing_home.state(BATTERY_UNIT)["remote_sec"] > 2.2 * WATCHDOG_SEC,
+        "it is commanded without a gap for longer than its watchdog waits",
+    )
+    assert lapsing_home.state(BATTERY_UNIT)["power_kw"] == pytest.approx(-3.0, abs=0.05)
+    assert lapsing_home.state(CHARGER_UNIT)["most_amps"] == 16, "nothing else is shed in its place"
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    battery = lapsing_home.state(BATTERY_UNIT)
+    assert (battery["remote"], battery["setpoint_kw"]) == (False, 0.0)
 
 
 def test_a_car_is_paused_where_its_limit_takes_no_less(
@@ -305,7 +330,10 @@ def test_an_inverter_feeds_in_less_by_a_limit_register_with_a_scale_factor(
         state = sunny_home.state(INVERTER_UNIT)
         return state["most_percent"], state["power_kw"]
 
-    assert inverter() == (100.0, -8.0)
+    def is_enabled() -> bool:
+        return bool(sunny_home.state(INVERTER_UNIT)["most_enabled"])
+
+    assert (inverter(), is_enabled()) == ((100.0, -8.0), False), "as it is delivered"
     event_id = site.event_id()
     ack = site.cloud.command("limit", event_id=event_id, export_kw=2.0, window_sec=5)
     assert (ack["status"], ack["export_kw"]) == ("accepted", 2.0), ack
@@ -320,4 +348,4 @@ def test_an_inverter_feeds_in_less_by_a_limit_register_with_a_scale_factor(
     assert telemetry["exportLimitKw"] == 2.0
     ended = site.cloud.command("cancel", event_id=event_id)
     assert ended["status"] == "success", ended
-    assert inverter() == (100.0, -8.0), "its own limit again"
+    assert (inverter(), is_enabled()) == ((100.0, -8.0), False), "its own limit again"
