@@ -42,6 +42,9 @@ class SettlementSiteResponse(ResponseModel):
     limit_kw: float | None
     highest_kw: float | None = Field(description="The highest mean of a quarter hour.")
     over_limit_kwh: float | None
+    held_off_kwh: float | None = Field(
+        description="Of a limit: what was not drawn under it. No delivery: `deliveredKwh` is 0."
+    )
     samples: int
     expected_samples: int
     unseen_sec: float | None

@@ -131,9 +131,16 @@ async def _sites(connection: AsyncConnection, where: list[Any]) -> list[dict[str
         .order_by(EVENTS.c.start_time, EVENTS.c.id, _MEASURED.c.ven_id)
         .limit(MOST_ROWS)
     )
-    return [
-        {**row._mapping, "intervals": []} for row in (await connection.execute(statement)).all()
-    ]
+    return [_site(row) for row in (await connection.execute(statement)).all()]
+
+
+def _site(row: Any) -> dict[str, Any]:
+    """What a limit held off is no delivery: what is shed under it is settled with the event that
+    asked for it."""
+    site = {**row._mapping, "held_off_kwh": None, "intervals": []}
+    if row.kind == Op.LIMIT.value and row.delivered_kwh is not None:
+        site |= {"held_off_kwh": row.delivered_kwh, "delivered_kwh": 0.0}
+    return site
 
 
 async def _put_intervals(
@@ -161,20 +168,21 @@ async def _put_intervals(
                     "average_kw": row.average_kw,
                     "baseline_kw": row.baseline_kw,
                     "seen_sec": row.seen_sec,
-                    "delivered_kwh": _kwh(row) if site["delivered_kwh"] is not None else None,
+                    "delivered_kwh": _delivered_kwh(site, row),
                 }
             )
 
 
-def _kwh(row: Any) -> float | None:
-    if row.baseline_kw is None:
+def _delivered_kwh(site: dict[str, Any], row: Any) -> float | None:
+    if row.baseline_kw is None or site["delivered_kwh"] is None:
         return None
+    if site["kind"] == Op.LIMIT.value:
+        return 0.0
     return float((row.baseline_kw - row.average_kw) * row.seen_sec / 3_600.0)
 
 
 def _totals(sites: list[dict[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]:
-    """By programme and month, in which the events begin. What a limit held off is no delivery:
-    what is shed under it is settled with the event that asked for it."""
+    """By programme and month, in which the events begin."""
     found: dict[tuple[str | None, str], dict[str, Any]] = {}
     for site in sites:
         key = (site["programme_id"], f"{site['start_time'].astimezone(zone):%Y-%m}")
@@ -194,7 +202,7 @@ def _totals(sites: list[dict[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]
         total["vens"].add(site["ven_id"])
         if site["delivered_kwh"] is None:
             total["not_measured"] += 1
-        elif site["kind"] != Op.LIMIT.value:
+        else:
             total["delivered_kwh"] += site["delivered_kwh"]
     return [
         {**total, "events": len(total["events"]), "vens": len(total["vens"])}
@@ -206,7 +214,7 @@ _COLUMNS = (
     *("programme_id", "event_id", "kind", "test", "ven_id", "ven_name", "window_start"),
     *("window_end", "baseline_method", "baseline_kw", "average_kw", "requested_shed_kw"),
     *("achieved_shed_kw", "delivered_kwh", "confidence", "limit_kw", "highest_kw"),
-    *("over_limit_kwh", "samples", "expected_samples", "unseen_sec", "note"),
+    *("over_limit_kwh", "samples", "expected_samples", "unseen_sec", "note", "held_off_kwh"),
 )
 _INTERVAL_COLUMNS = ("start", "baseline_kw", "average_kw", "seen_sec", "delivered_kwh")
 

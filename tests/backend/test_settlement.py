@@ -251,10 +251,20 @@ async def test_the_same_kwh_are_settled_once_for_a_site_under_a_limit_in_an_even
     await an_event(database, start, {"a": 0.0}, event_id="limit", kind="limit", import_kw=30.0)
     shed = (await figures(database, "shed"))["a"]
     async with api(database) as client:
-        report = (await client.get("/api/settlement")).json()
-    assert {site["kind"] for site in report["sites"]} == {"event", "limit"}
+        report = (await client.get("/api/settlement", params={"intervals": True})).json()
+        table = {"format": "csv", "intervals": True}
+        text = (await client.get("/api/settlement", params=table)).text
+    delivered_kwh = pytest.approx(shed.delivered_kwh, abs=1e-4)
+    of_kind = {site["kind"]: site for site in report["sites"]}
+    assert of_kind.keys() == {"event", "limit"}
     (total,) = report["totals"]
-    assert (total["events"], total["deliveredKwh"]) == (2, pytest.approx(shed.delivered_kwh))
+    assert (total["events"], total["deliveredKwh"]) == (2, delivered_kwh)
+    # Whoever adds up the rows, or the quarter hours, comes to the same.
+    assert sum(site["deliveredKwh"] for site in report["sites"]) == delivered_kwh
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert sum(float(line["interval_delivered_kwh"]) for line in lines) == delivered_kwh
+    assert of_kind["limit"]["heldOffKwh"] == delivered_kwh
+    assert of_kind["event"]["heldOffKwh"] is None
 
 
 async def test_what_a_site_delivers_for_an_event_that_goes_before_is_not_settled_twice(

@@ -1,4 +1,4 @@
-// What events delivered: by programme and site, to read, to take along and to print.
+// What events delivered, by programme and site.
 
 import { card, col, empty, h, h2, heading, kw, moment, redraw, small, table, tell, toast, whole } from "./ui.js";
 import { download, get } from "./api.js";
@@ -44,7 +44,7 @@ export async function settlementView(place) {
       col(T.settlement.averageKw, (one) => kw(one.averageKw, 2), "right wide"),
       col(T.settlement.kwh, (one) => kwh(one.deliveredKwh), "right"),
       col(T.event.confidence, (one) => (one.confidence === null ? T.unknown : `${Math.round(one.confidence * 100)} %`), "right wide"),
-      col(T.settlement.note, (one) => one.note ?? "", "wide"),
+      col(T.settlement.note, (one) => one.note ?? (one.heldOffKwh ? T.settlement.heldOff(kwh(one.heldOffKwh)) : ""), "wide"),
     ], some) : "", report.sites.length > some.length ? h("p", { class: "soft small" }, T.settlement.more(some.length, report.sites.length)) : "");
     sites.hidden = !some.length;
   };

@@ -1,5 +1,5 @@
-// Every word the console shows, and how it writes numbers and times. For another language translate
-// this file; nothing else of the console holds words. What VENs and the backend say comes as it is.
+// Every word, number and time as the console writes them: for another language translate this file.
+// What VENs and the backend say comes as it is.
 
 export const LANGUAGE = "en";
 export const NUMBERS = "en";
@@ -192,6 +192,7 @@ export const T = {
     baselineKw: "Baseline kW",
     averageKw: "Average kW",
     note: "Note",
+    heldOff: (kwh) => `limit: ${kwh} kWh held off`,
     none: "Nothing was measured in that time.",
     more: (shown, all) => `The first ${count(shown)} of ${count(all)}: the table has all.`,
     csv: "CSV",
