@@ -326,6 +326,23 @@ class Arbitration:
     def _refused_later(self, event: Event, now: float) -> Reason | None:
         return self.opt_out.refused_later(event, self._site.policy.opt_schedule, now)
 
+    @property
+    def is_opt_schedule_edited(self) -> bool:
+        return self.opt_out.is_edited(self._site.policy.opt_schedule)
+
+    def see_opt_schedule(self, now: float) -> Effects:
+        """The schedule was edited: who sent an event that begins in such a time hears it now, as
+        when it came, and can ask others."""
+        self.opt_out.see(self._site.policy.opt_schedule)
+        effects: Effects = []
+        for event in list(self.queue.waiting.values()):
+            later = None if event.active_ts is not None else self._refused_later(event, now)
+            if later is not None:
+                del self.queue.waiting[event.event_id]
+                event.opt_out()
+                effects += self.withdrawal.withdraw(event, AckStatus.OPTED_OUT, later, now)
+        return effects
+
     # ---- the failsafe of limits ----------------------------------------------------------
 
     def _note_new_limit(self, now: float) -> None:

@@ -169,7 +169,11 @@ class Engine:
         effects = self._arbitration.withdrawal.tick(now)
         effects += self._arbitration.failsafe.tick(now)
         event = self.running
-        if event is not None and self._leaves_by_schedule_ts(event) <= now:
+        leaves = event is not None and self._leaves_by_schedule_ts(event) <= now
+        if self._arbitration.is_opt_schedule_edited:
+            effects += self._arbitration.see_opt_schedule(now)
+            leaves = leaves or (event is not None and self._is_left_by_edit(event, now))
+        if event is not None and leaves:
             why = self._arbitration.opted_out(now) or LEFT_BY_SCHEDULE
             effects += self._end_without_part(event, why, now)
             event = self.running
@@ -201,11 +205,18 @@ class Engine:
         if event is not None and ends and event.state is not EventState.RESTORING:
             times.append(event.end_ts)
             times.append(self._leaves_by_schedule_ts(event))
+        if self._arbitration.is_opt_schedule_edited:
+            times.append(0.0)
         soonest_ts = min((ts for ts in times if ts is not None), default=math.inf)
         return soonest_ts if soonest_ts < math.inf else None
 
     def _leaves_by_schedule_ts(self, event: Event) -> float:
         return self._arbitration.opt_out.leaves_ts(event, self.site.policy.opt_schedule)
+
+    def _is_left_by_edit(self, event: Event, now: float) -> bool:
+        """Whether the schedule was edited so that its time began before the event."""
+        stays = event.is_limit or event.opted_out or event.state is EventState.RESTORING
+        return not stays and self._arbitration.opted_out(now) is not None
 
     # ---- what the agent reports back -----------------------------------------------------
 

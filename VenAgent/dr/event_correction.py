@@ -54,7 +54,9 @@ class EventCorrection:
             return []
         if reading.ts < (event.active_ts or 0.0):
             return []
+        released = self._writing.released_late(event, reading, now)
         effects, reason = self._loop.look(event, reading, now)
+        effects = [*released, *effects]
         if reason is None:
             effects += self._rotate(event, reading, now)
             asked_ts = self._work.renewal_asked_ts

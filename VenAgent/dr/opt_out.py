@@ -31,6 +31,14 @@ class OptOut:
 
     def __init__(self) -> None:
         self._fact: dict[str, Any] | None = None
+        self._schedule_seen = OptSchedule()
+
+    def is_edited(self, schedule: OptSchedule) -> bool:
+        """Whether the events that are known have not been held against this schedule yet."""
+        return schedule != self._schedule_seen
+
+    def see(self, schedule: OptSchedule) -> None:
+        self._schedule_seen = schedule
 
     def begin(self, reason: str, until_ts: float | None) -> SaveFactEffect:
         self._fact = {"reason": reason, "until_ts": until_ts}

@@ -127,8 +127,25 @@ class PlanExecution:
         if failure is None and reading is not None:
             failure = circuit.contradiction(reading, circuit.before)
         if failure is not None:
-            event.put([circuit.release_failed(failure, now)])
-            return []
+            failed = circuit.release_failed(failure, now)
+            event.put([failed])
+            return [] if reading is None else self.released_late(event, reading, now)
+        return self._released(event, circuit, reading, now)
+
+    def released_late(self, event: Event, reading: PanelReading, now: float) -> Effects:
+        """Circuits whose release was reported as failed, though `reading` shows it done: an answer
+        got lost, or came late. What others have is no proof: a null is written once more."""
+        back = [c for c in event.circuits if not c.releasing and c.has_gone_back(reading)]
+        effects = [e for c in back for e in self._released(event, c, reading, now)]
+        again = [circuit for circuit in back if circuit.relinquish]
+        if again:
+            unrestored, panel = self._site.unrestored, self._site.panel
+            effects += unrestored.take(again, 1, panel, now, ramped={}, instead={})
+        return [SaveEventEffect.of(event), *effects] if back else []
+
+    def _released(
+        self, event: Event, circuit: ShedCircuit, reading: PanelReading | None, now: float
+    ) -> Effects:
         event.drop(circuit.circuit_id)
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
         proven_later = self._site.unrestored.prove(circuit, self._site.panel, reading, now)

@@ -365,6 +365,18 @@ class ShedCircuit:
             and self._is_at(self.setting(reading), self.before)
         )
 
+    def has_gone_back(self, reading: PanelReading) -> bool:
+        """Whether `reading` shows that a release which was reported as failed was done. Of two
+        points one does not show it."""
+        is_tried = self.release_failed_ts is not None and not self.seen
+        is_others = self.manual_override or self.switching
+        if not is_tried or is_others or self.companion is not None:
+            return False
+        if self.relinquish:
+            setting = self.setting(reading)
+            return setting is not None and not self._is_at(setting, self.value)
+        return self.is_back(reading)
+
     @property
     def kept_within(self) -> float:
         """How far from a value that was written its point may read, and still be as written."""

@@ -290,3 +290,42 @@ def test_the_site_says_which_loads_return_first(
         event.note_acked()
         house.wait(60.0)
     assert house.opened() == set(draws_kw) - back
+
+
+# ---- the answer of a release is lost -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_release_whose_answer_got_lost_is_one(house: House, is_late: bool) -> None:
+    """An alert "did not respond" stood against a circuit that we had let go."""
+    send_event(house, 7.5)
+    house.wait(60.0)
+    house.silent = {"dryer1", "heater1"}
+    if is_late:  # the device does it a moment after it was given up
+        house.broken = {"dryer1", "heater1"}
+    modified(house, 1, 4.5)
+    if is_late:
+        house.closed["dryer1"] = True
+    house.silent, house.broken = set(), set()
+    house.wait(120.0)
+    assert house.opened() == {"heater1"}
+    assert house.alerts == {}
+    modified(house, 2, 7.5)
+    house.wait(60.0)
+    assert house.opened() == {"heater1", "dryer1"}
+    house.wait(2_000.0)
+    assert not house.opened()
+
+
+def test_a_release_that_failed_is_none(house: House) -> None:
+    send_event(house, 7.5)
+    house.wait(60.0)
+    house.broken = {"dryer1", "heater1"}
+    modified(house, 1, 4.5)
+    house.wait(30.0)
+    running = house.engine.running
+    assert running is not None
+    assert {c.circuit_id for c in running.held()} == {"heater1", "dryer1"}
+    house.broken = set()
+    house.wait(2_000.0)
+    assert not house.opened()

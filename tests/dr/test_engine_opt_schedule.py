@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.dr.builders import NOW
+from tests.dr.builders import NOW, VEN_ID
 from tests.dr.house import House, send_event
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.contract.telemetry import TelemetryAvailabilityState, TelemetryQuality
@@ -211,3 +212,73 @@ def test_telemetry_says_so_ahead_and_while_it_lasts() -> None:
     assert told(NOW + 700.0) == (out, NOW + 1_200.0, "opt_schedule")
     after = NOW + timedelta(days=1).total_seconds() + 600.0
     assert told(NOW + 1_300.0) == (available, after, "opt_schedule")
+
+
+# ---- the schedule is edited ----------------------------------------------------------------------
+
+
+def edit(house: House, from_ts: float, to_ts: float) -> None:
+    schedule_then = house_out(from_ts, to_ts).policy.opt_schedule
+    policy = replace(house.policy, opt_schedule=schedule_then)
+    house.engine.reconfigure(house.panel, VEN_ID, policy)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_edit_over_the_start_of_an_event_that_waits_is_told_at_once(restarted: bool) -> None:
+    """It was told at its start, when nobody could be asked instead."""
+    house = House()
+    send_event(house, start_ts=NOW + 700.0)
+    send_event(house, start_ts=NOW + 5_000.0, event_id="e2", correlationId="c2")
+    edit(house, NOW + 600.0, NOW + 1_200.0)
+    if restarted:
+        house.policy = replace(house.policy, opt_schedule=house.engine.site.policy.opt_schedule)
+        house.restart()
+    house.wait(1.0)
+    assert house.statuses("c1") == ["scheduled", "opted_out"]
+    assert house.last("opted_out")["reason_code"] == "opt_schedule"
+    assert house.statuses("c2") == ["scheduled"]
+    house.wait(1_300.0)
+    assert house.written == []
+
+
+def test_an_edit_over_the_start_of_a_limit_that_waits_changes_nothing() -> None:
+    house = House()
+    fields = {"event_id": "limit", "correlationId": "l1", "start_ts": NOW + 700.0}
+    house.send("limit", import_kw=15.0, **fields)
+    edit(house, NOW + 600.0, NOW + 1_200.0)
+    house.wait(800.0)
+    assert house.power_kw <= 15.0
+
+
+@pytest.mark.parametrize("begins_ago_sec", [60.0, 600.0])
+def test_an_edit_over_an_event_that_runs_ends_it_whenever_its_window_began(
+    begins_ago_sec: float,
+) -> None:
+    """One that began before the event did ended nothing, while telemetry said opted out."""
+    house = House()
+    house.wait(700.0)
+    send_event(house, 4.5, duration_sec=3_600.0)
+    house.wait(300.0)
+    edit(house, house.now - begins_ago_sec, house.now + 1_200.0)
+    house.wait(60.0)
+    assert not house.opened()
+    assert house.statuses("c1")[-2:] == ["opted_out", "completed"]
+
+
+def test_an_edit_to_a_window_that_is_over_ends_nothing() -> None:
+    house = House()
+    house.wait(700.0)
+    send_event(house, 4.5, duration_sec=3_600.0)
+    house.wait(300.0)
+    edit(house, house.now - 600.0, house.now - 60.0)
+    house.wait(60.0)
+    assert house.opened() == {"heater1"}
+
+
+def test_an_edit_over_an_event_of_who_opted_in_ends_nothing() -> None:
+    house = house_out(NOW - 600.0, NOW + 600.0)
+    house.do(house.engine.opt_in(house.now))
+    send_event(house, 4.5, duration_sec=300.0)
+    edit(house, NOW - 600.0, NOW + 1_200.0)
+    house.wait(60.0)
+    assert house.opened() == {"heater1"}

@@ -172,3 +172,24 @@ def test_an_output_that_was_not_reached_is_tried_again_whatever_its_schedule_doe
     assert house.limits["rtu1"] == 23.0
     house.wait_until_over()
     assert house.limits["rtu1"] == 21.0
+
+
+def test_a_release_whose_answer_got_lost_is_one_and_its_slot_is_given_back(
+    house: BacnetHouse,
+) -> None:
+    """That its output is closed again is no proof: someone may command it above us."""
+    send_event(house, 7.5, duration_sec=1_800.0)
+    house.wait(60.0)
+    assert house.slots == {"heater1": False, "dryer1": False}
+    house.broken = {"dryer1"}
+    send_event(house, 4.5, duration_sec=1_800.0, modification=1, correlationId="m1")
+    house.above = {"dryer1": True}
+    house.wait(1.0)
+    house.broken = set()
+    house.wait(60.0)
+    assert house.slots == {"heater1": False}
+    assert house.alerts == {}
+    assert house.engine.trouble() is None
+    house.above = {}
+    house.wait(1_900.0)
+    assert house.slots == {}
