@@ -20,6 +20,7 @@ from tests.platform11.site11 import (
     DRIVER,
     ROOT,
     VEN,
+    VEN_ID,
     Operator,
     Site11,
     simulated_panel,
@@ -164,33 +165,41 @@ def test_a_publication_of_one_point_leaves_the_others_as_they_are(
     assert all(circuit["currentKw"] is not None for circuit in telemetry["circuits"])
 
 
+GATEWAY = {"heater1": "site/gateway/unit1", "dryer1": "site/gateway/unit2"}
+"""Two units behind a host of one connection: by circuit, the device that it moves to."""
+
+
 @pytest.fixture
-def behind_gateway(site: Site11) -> Iterator[dict[str, str]]:
-    """Two units behind a host of one connection: by circuit, the device that it moves to."""
-    entry = json.loads((site.folder / "driver.json").read_text())
-    of_circuit = {"heater1": "site/gateway/unit1", "dryer1": "site/gateway/unit2"}
+def gateway(site: Site11) -> Iterator[tuple[int, SimulatedPanelControl]]:
+    """Its port. It takes 0.2 s for a request and is polled each second, which is too often."""
     with simulated_panel("--device", "panel:2") as (port, control):
-        control.fault("gateway", seconds=0.02, connections=1)
-        for unit, device in enumerate(of_circuit.values(), 1):
-            behind = {**entry["driver_config"], "port": port, "slave_id": unit}
-            site.store(DRIVER, f"devices/{device}", {**entry, "driver_config": behind})
-        restart_the_driver(site)  # which polls the older devices twice until then
+        control.fault("gateway", seconds=0.2, connections=1)
+        poll_behind(site, port, interval=1)
         circuits = [
             {**c, "device": moved, "control_device": moved}
-            if (moved := of_circuit.get(c["id"]))
+            if (moved := GATEWAY.get(c["id"]))
             else c
             for c in site.config["circuits"]
         ]
         site.store_config(circuits=circuits)
         try:
-            yield of_circuit
+            yield port, control
             control.clear()
         finally:
             site.store_config()
-            for device in of_circuit.values():
+            for device in GATEWAY.values():
                 site.delete(DRIVER, f"devices/{device}")
             restart_the_driver(site)
             site.wait_for_health("GOOD")
+
+
+def poll_behind(site: Site11, port: int, interval: int) -> None:
+    entry = json.loads((site.folder / "driver.json").read_text())
+    for unit, device in enumerate(GATEWAY.values(), 1):
+        behind = {**entry["driver_config"], "port": port, "slave_id": unit}
+        stored = {**entry, "interval": interval, "driver_config": behind}
+        site.store(DRIVER, f"devices/{device}", stored)
+    restart_the_driver(site)  # which polls the older devices twice until then
 
 
 def restart_the_driver(site: Site11) -> None:
@@ -198,18 +207,32 @@ def restart_the_driver(site: Site11) -> None:
     site.start(DRIVER)
 
 
-def test_two_units_behind_one_connection_are_shed_together(
-    behind_gateway: dict[str, str], operator: Operator, site: Site11
+def is_on(units: SimulatedPanelControl) -> dict[str, bool]:
+    """The circuits behind the gateway."""
+    return {
+        circuit: units.state(unit)["contactors"][circuit] for unit, circuit in enumerate(GATEWAY, 1)
+    }
+
+
+def test_two_units_behind_one_slow_connection_are_shed_and_given_back_at_a_pace_that_it_keeps(
+    gateway: tuple[int, SimulatedPanelControl], operator: Operator, site: Site11
 ) -> None:
-    wait_for(
-        lambda: all(site.ask("scrape_all", device) for device in behind_gateway.values()),
-        "the driver reads both",
-    )
+    port, units = gateway
+
+    def sentence() -> str:
+        return str(site.call(VEN, "health.get_status")["context"])
+
+    wait_for(lambda: "polled each 1 s, but one round takes" in sentence(), "the pace is named")
+    poll_behind(site, port, interval=15)
+    site.stop(VEN)
+    site.start(VEN)
+    wait_for(lambda: "polled each" not in sentence(), "the pace fits")
     site.wait_for_health("GOOD")
-    operator.next_telemetry(lambda each: each["quality"] == "good")
     accepted = operator.command("event", event_id="together", shed_kw=7.5, duration_sec=600.0)
-    assert {c["id"] for c in accepted["circuits_curtailed"]} == set(behind_gateway), accepted
+    assert {c["id"] for c in accepted["circuits_curtailed"]} == set(GATEWAY), accepted
+    assert not any(is_on(units).values())
     assert operator.command("restore", event_id="together")["status"] == "success"
+    assert all(is_on(units).values())
 
 
 def test_the_driver_answers_as_recorded(site: Site11, operator: Operator) -> None:
@@ -275,10 +298,15 @@ def test_every_call_of_ours_is_obeyed_and_can_be_looked_up(site: Site11, by_name
         assert told["doc"]
 
 
-def test_a_new_version_as_the_page_says_keeps_the_data(site: Site11, operator: Operator) -> None:
-    """`--force` alone is refused: 11 looks in the index for what is there, to go back to it."""
-    assert shed(operator, "before")["status"] == "accepted"
-    site.stop(VEN)
+@pytest.mark.parametrize("event_id", ["stopped before", "under way"])
+def test_a_new_version_as_the_page_says_keeps_the_data(
+    event_id: str, site: Site11, operator: Operator, panel: SimulatedPanelControl
+) -> None:
+    """`--force` alone is refused: 11 looks in the index for what is there, to go back to it. It
+    copies the data of an agent that runs before it stops it, with an event that is under way."""
+    assert shed(operator, event_id)["status"] == "accepted"
+    if event_id == "stopped before":
+        site.stop(VEN)
     before = site.uuid(VEN)
     page = [command.text for command in commands(ROOT / "docs/install-volttron11.md")]
     remove, install = (next(t for t in page if t.startswith(w)) for w in ("poetry", INSTALL))
@@ -295,9 +323,14 @@ def test_a_new_version_as_the_page_says_keeps_the_data(site: Site11, operator: O
         missing_ok=True
     )  # VOLTTRON's copy of the data, which it leaves
     site.wait_for_health("GOOD")
-    again = shed(operator, "before")
+    panel.wait_until(lambda state: not open_contactors(state), 60.0)
+    again = shed(operator, event_id)
     assert again["status"] == "rejected", again
     assert "is over" in again["reason"]
+    acks = operator.messages(f"ven/ack/{VEN_ID}")
+    told = [ack["status"] for ack in acks if ack.get("event_id") == event_id]
+    assert told.count("completed") == 1, told
+    assert open_contactors(panel.state()) == set()
 
 
 def test_removed_and_installed_again_it_works(
