@@ -48,6 +48,15 @@ if ! is_root && [ -z "$home_asked_for" ] && [ ! -e "$VENAGENT_HOME/settings.json
   say "A VEN of root's is below /var/lib/venagent; for that one use sudo"
 fi
 
+# A slip in a home that is named must not make another VEN, or mean another one.
+if [ -n "$home_asked_for" ] && [ ! -d "$VENAGENT_HOME" ]; then
+  case ${1:-help} in
+    start | restart | backend | provision | check-config | completion | help | -h | --*) ;;
+    *) fail "VENAGENT_HOME: there is no folder $VENAGENT_HOME." \
+      "Correct it; \`ven_control.sh start\` makes one." ;;
+  esac
+fi
+
 case ${1:-} in
   start | restart)
     case " $* " in
@@ -65,4 +74,6 @@ ensure_compiled
 # No cache folder of our own: it would hide what pip has compiled.
 unset PYTHONPYCACHEPREFIX
 export PYTHONPATH=$VENAGENT_ROOT PYTHONUTF8=1
+# What the terminal's encoding has not is a `?`, never the end of the command.
+[ -z "${PYTHONIOENCODING:-}" ] || export PYTHONIOENCODING="${PYTHONIOENCODING%%:*}:replace"
 exec "$(tools_python)" -m ops "$@"

@@ -116,13 +116,11 @@ def _page_state(event: Event) -> str:
 
 
 def _origin(event: Event) -> str:
-    """Who sent it: `page`, `site` (RPC), and as far as its ids tell `operator` (the backend's), or
-    `cloud`."""
+    """Who sent it: `page` (as far as its id tells), `site` (RPC), `operator` (the backend's, as far
+    as its ids tell), or `cloud`."""
     correlation_id = event.request.correlation_id or ""
-    if correlation_id.startswith("page-") or event.event_id.startswith("page-"):
-        return "page"
     if event.request.from_site:
-        return "site"
+        return "page" if event.event_id.startswith("page-") else "site"
     return "operator" if correlation_id.startswith("evt-") else "cloud"
 
 

@@ -70,15 +70,23 @@ class OperatorMqttClient:
         except OSError as error:
             raise _unreachable(target, error) from None
         self._client.loop_start()
-        if not self._connected.wait(CONNECT_WITHIN_SEC) or self._refusal:
-            self.__exit__(None, None, None)
+        has_answered, refusal = self._connected.wait(CONNECT_WITHIN_SEC), self._refusal
+        if has_answered and not refusal:
+            return self
+        self.__exit__(None, None, None)
+        if not has_answered:
             raise OpsError(
-                f"the broker {target.broker} "
-                f"{self._refusal or 'does not answer as an MQTT broker'}",
-                "Check its address, and with TLS that CLIENT_CERT is an operator's: a site's own "
-                "may not send commands in AWS (docs/cloud.md).",
+                f"the broker {target.broker} takes the connection and says nothing within "
+                f"{CONNECT_WITHIN_SEC:g} s; nothing was sent",
+                "Does it hang, or is it another service's address?",
             )
-        return self
+        advice = "Check its address and your login (docs/cloud.md)."
+        if target.broker_tls is not None:
+            advice = (
+                "Check that CLIENT_CERT is an operator's: a site's own may not send commands in "
+                "AWS (docs/cloud.md)."
+            )
+        raise OpsError(f"the broker {target.broker} {refusal}", advice)
 
     def __exit__(
         self,

@@ -331,6 +331,15 @@ def test_an_event_of_the_site_is_none_of_the_clouds(viewed: Viewed) -> None:
     house.wait(60.0)
     house.send("limit", import_kw=20.0, event_id="theirs", correlationId="c2")
     assert viewed.status()["event"]["origin"] == "cloud"
+    house.send("restore", event_id="theirs", correlationId="c3")
+    house.wait(60.0)
+    house.send("limit", import_kw=20.0, event_id="page-of-theirs", correlationId="page-c4")
+    assert viewed.status()["event"]["origin"] == "cloud"
+    house.send("restore", event_id="page-of-theirs", correlationId="c5")
+    house.wait(60.0)
+    command = parse({"op": "limit", "import_kw": 20.0, "event_id": "page-1"})
+    house.do(house.engine.command(command, house.now, from_sender=False))
+    assert viewed.status()["event"]["origin"] == "page"
 
 
 def test_an_event_in_full_has_its_circuits_and_acks(viewed: Viewed) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -178,6 +179,18 @@ def test_over_websockets_and_tls_through_a_proxy_that_wants_a_login(
     wanted = f"CONNECT 127.0.0.1:{doors.secure_websockets} HTTP/1."
     assert all(line.startswith(wanted) for line in proxy.asked)
     assert len(proxy.asked) >= 2
+
+
+def test_a_broker_that_hangs_is_said_to_say_nothing(
+    settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.clients.mqtt_client.CONNECT_WITHIN_SEC", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        block = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        target = replace(settings, agent_config={**settings.agent_config, "broker": block})
+        with pytest.raises(OpsError, match=r"says nothing within .*; nothing was sent") as caught:
+            OperatorMqttClient(target.ven_target({})).__enter__()
+    assert "CERT" not in " ".join(caught.value.advice)
 
 
 def test_what_stands_in_the_way_is_named_and_no_secret_shown(

@@ -155,3 +155,20 @@ def test_a_question_before_the_first_start_installs_nothing(tmp_path: Path, aske
     )
     assert "Nothing is installed yet; `start` does it" in done.stdout
     assert not home.exists()
+
+
+@pytest.mark.parametrize("asked", ["status", "send-event --shed-kw 3", "stop", "doctor"])
+def test_a_home_that_is_named_and_not_there_is_refused_and_not_made(
+    tmp_path: Path, asked: str
+) -> None:
+    home = tmp_path / "home"
+    done = subprocess.run(
+        ["bash", REPO / "scripts" / "ven_control.sh", *asked.split()],
+        env={**os.environ, "VENAGENT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"VENAGENT_HOME: there is no folder {home}" in done.stderr
+    assert not home.exists()
