@@ -119,7 +119,7 @@ class Reader:
         if _is_volttrons(text):
             constraints = self.home / "platform/requirements/constraints-platform.txt"
             made["PIP_CONSTRAINT"] = constraints.as_uri()  # pip takes a space for the next file
-            made["PIP_NO_DEPS"] = "1"  # they are there; `--force` would fetch them all again
+            made["PIP_NO_DEPS"] = "1"  # they are there
         return made
 
     def typed(self, command: Command, substitutions: Mapping[str, str]) -> str:
@@ -214,4 +214,4 @@ def _end_group(group: int) -> None:
 
 
 def _is_volttrons(text: str) -> bool:
-    return text.startswith(("vctl ", "volttron ", "python -m tests.web."))
+    return text.startswith(("vctl ", "volttron ", "pip install ", "python -m tests.web."))

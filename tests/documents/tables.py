@@ -59,6 +59,7 @@ NOT_RUN = {
     "poetry --directory $VOLTTRON_HOME remove venagent": "tests/platform11 runs it by itself",
     "vctl install . --force --vip-identity ven.agent --agent-config config --s…": "in platform11",
     "vctl install . --force": "a name in a sentence",
+    "pip check": "a name in a sentence",
     "vctl install": "a name in a sentence",
     "vctl remove": "a name in a sentence",
     "vctl install volttron-listener": "a name in a sentence",

@@ -35,7 +35,10 @@ def test_every_call_can_be_looked_up_and_says_what_it_does(site: Site) -> None:
 
 @pytest.mark.parametrize("by_name", [False, True], ids=["by position", "by name"])
 def test_every_call_is_obeyed_and_its_answer_is_json(site: Site, by_name: bool) -> None:
+    called = set()
+
     def call(method: str, *values: Any) -> Any:
+        called.add(method)
         if by_name:
             answer = site.rpc(VEN, method, **dict(zip(PARAMETERS[method], values, strict=True)))
         else:
@@ -55,6 +58,19 @@ def test_every_call_is_obeyed_and_its_answer_is_json(site: Site, by_name: bool) 
     assert call("send_event", 3.0, 60.0, site.event_id())["status"] == "opted_out"
     assert call("opt_in")["ok"] is True
     assert call("status")["opted_out"] is None
+    assert called == set(PARAMETERS), "each call that there is"
+
+
+def test_the_health_sentence_is_text_as_volttron_central_shows_it(site: Site) -> None:
+    """Its tooltip has `context` as it is; Central asks for it at each look at the agents' list."""
+    site.store(VEN, "config", "this: is not {json", kind="raw")
+    said = site.wait_for_health("BAD", "must be a JSON object", "last good one stays in force")
+    site.store(VEN, "config", site.config)
+    for sentence in (said, site.wait_for_health("GOOD", "meter live")):
+        assert sentence == " ".join(sentence.split()), "one line"
+    told = site.rpc(VEN, "health.get_status")
+    assert told.keys() == {"status", "context", "last_updated"}
+    assert isinstance(told["context"], str)
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["without event_id", "with event_id"])
