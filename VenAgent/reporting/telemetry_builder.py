@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
@@ -21,6 +22,12 @@ from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import PanelCircuit, PanelReading
 
+MEASURED_BETWEEN = (1.0, math.sqrt(3.0), 1.0 / math.sqrt(3.0), 2.0, 0.5)
+"""A voltage as it is named, and between line and neutral in place of two lines, or the other way:
+of three phases, or of two that are opposite."""
+VOLTAGE_TOLERANCE = 0.13
+"""So far a supply is from its nominal voltage at the most: the parts above stay apart."""
+
 
 def build_telemetry(
     engine: Engine, reading: PanelReading, quality: TelemetryQuality, *, seq: int, now: float
@@ -28,10 +35,10 @@ def build_telemetry(
     """The telemetry of `now` (epoch s) from `reading`."""
     panel, event = engine.panel, engine.shedding
     power_kw = reading.power_kw
-    voltage = reading.voltage or panel.voltage  # a dead voltage input says 0
+    relative_voltage = _relative_voltage(reading.voltage, panel.voltage)
     amps = reading.current_amps
     if amps is None and power_kw is not None:
-        amps = power_kw * 1000.0 / (voltage * panel.phase_factor)
+        amps = power_kw * 1000.0 / (panel.voltage * relative_voltage * panel.phase_factor)
     return Telemetry(
         ven_id=engine.ven_id,
         ts=round(now, 3),
@@ -55,7 +62,7 @@ def build_telemetry(
         ),
         quality=quality,
         availability=_build_availability(engine, now),
-        circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
+        circuits=tuple(_circuit_entry(c, reading, relative_voltage) for c in panel.circuits),
         loads=_load_entries(engine, reading, now),
     )
 
@@ -140,6 +147,13 @@ def build_historian_telemetry(
         "predicted_kw": event.predicted_kw if event else 0.0,
     }
     return {name: round(value, 3) for name, value in values.items() if value is not None}
+
+
+def _relative_voltage(read: float | None, nominal: float) -> float:
+    """What was read as a part of what it is nominally. A meter may measure between other conductors
+    than those that the panel's voltage is of; a dead input says 0."""
+    parts = ((read or 0.0) / nominal / between for between in MEASURED_BETWEEN)
+    return next((part for part in parts if abs(part - 1.0) <= VOLTAGE_TOLERANCE), 1.0)
 
 
 def _circuit_entry(

@@ -175,6 +175,10 @@ class DeviceRequests:
         """How long its last reading took to end without a value; None if it had one."""
         return self._fruitless_sec.get(device)
 
+    def is_failing(self, device: str) -> bool:
+        """Whether its last request failed."""
+        return device in self._failing
+
     def is_slow(self, device: str) -> bool:
         """Of a device that has only been written to, as far as that shows it."""
         known = self._readings_sec.get(device) or self._writes_sec.get(device)

@@ -121,11 +121,13 @@ class Meter:
 
     def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
-        last published, if that is fresh and was read after our last write to it."""
+        last published, if that is fresh and was read after our last write to it. Who has been
+        silent for long and is not the panel's meter is not waited for: an inverter sleeps."""
         self._await_drivers()
         slots = gevent.spawn(self._arrays.read_slots)
         slow = {d for d in self._config.devices() if self._requests.is_slow(d) and self._serves(d)}
-        asked = [device for device in self._config.devices() if device not in slow]
+        left = slow | self._asleep()
+        asked = [device for device in self._config.devices() if device not in left]
         reading = self._reading_of(asked, published=slow, else_published=True)
         held = slots.get()
         previous, switches = self._know_previous()
@@ -190,6 +192,10 @@ class Meter:
         for device in answers if else_published else ():  # it may have lacked some points
             own.fill_from(self.points, device, now, self._requests.slowest_sec(device))
         return own.reading(now, None if else_published else now - asked_ts)
+
+    def _asleep(self) -> set[str]:
+        others = {*self.points.stale(time.time())} - self.points.devices_of_total
+        return {device for device in others if self._requests.is_failing(device)}
 
     def _serves(self, device: str) -> bool:
         """Whether what was last published of a device is as good as read now."""

@@ -407,6 +407,11 @@ class PointReadings:
         known = self._points.get(device)
         return now - max(point.ts for point in known.values()) if known else None
 
+    @property
+    def devices_of_total(self) -> frozenset[str]:
+        """What the panel's power is read from."""
+        return frozenset(device for device, _ in self._builder.of_total)
+
     def unread(self) -> list[str]:
         """The devices of which nothing was ever read."""
         return [d for d, names in self._names.items() if names and d not in self._first_ts]

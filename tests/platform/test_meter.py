@@ -440,3 +440,46 @@ def test_what_is_read_at_once_is_told_as_publications_are() -> None:
     meter = meter_of(Driver(CLOSED), heard)
     assert meter.read_now()
     assert [reading.power_kw for reading in heard] == [pytest.approx(22.5)]
+
+
+def test_a_plan_does_not_wait_for_an_inverter_that_sleeps() -> None:
+    """An event of 12 s ended before its first write."""
+    inverter = {
+        "id": "roof1",
+        "name": "Roof",
+        "breaker_amps": 16,
+        "generates": True,
+        "device": "b/pv",
+        "power_point": "pv_kw",
+        "switch_point": "pv_on",
+    }
+    contents = json.loads((ROOT / "config").read_text())
+    contents["circuits"].append(inverter)
+    config = AgentConfig.load(contents, {})
+    asked: list[str] = []
+
+    class Asleep(Driver):
+        def get(self, timeout: float) -> Any:
+            raise gevent.Timeout(timeout)
+
+    class Night(Driver):
+        def call(self, peer: str, method: str, *args: Any) -> Any:
+            if method == "health.get_status":
+                return SignOfLife(gevent.Timeout(1.0))
+            asked.append(args[0])
+            return self if args[0] == DEVICE else Asleep(None)
+
+    meter = Meter(None, DeviceRequests(Night(FULL), config), config, lambda reading: None)
+    assert not meter.read_now()
+    meter.plan_reading()
+    assert asked.count("b/pv") == 2, "one that was never read may be there by now"
+    meter.points.update("b/pv", {"pv_kw": -3.0, "pv_on": 1}, time.time() - 1_000.0)
+    asked.clear()
+    reading = meter.plan_reading()
+    assert asked == [DEVICE]
+    assert reading.power_kw == 18.0
+    assert reading.circuit("roof1").power_kw is None
+    meter.points.update("b/pv", {"pv_kw": -3.0, "pv_on": 1}, time.time())
+    asked.clear()
+    assert meter.plan_reading().circuit("roof1").power_kw == -3.0
+    assert "b/pv" in asked, "it is awake"

@@ -215,6 +215,35 @@ def test_the_current_is_read_or_follows_from_power_and_voltage(
     assert wire["batterySOC"] == 81.5
 
 
+@each_case(
+    ("nominal", "factor", "read", "part"),
+    [
+        (400.0, 3**0.5, 231.0, 231.0 * 3**0.5 / 400.0),  # line to neutral, as DIN-rail meters have
+        (230.0, 3.0, 402.0, 402.0 / 3**0.5 / 230.0),
+        (208.0, 3**0.5, 121.0, 121.0 * 3**0.5 / 208.0),
+        (240.0, 1.0, 118.0, 2.0 * 118.0 / 240.0),
+        (120.0, 2.0, 239.0, 239.0 / 2.0 / 120.0),
+        (400.0, 3**0.5, 391.0, 391.0 / 400.0),
+        (230.0, 1.0, 23.0, 1.0),  # in other units
+        (230.0, 1.0, -1.0, 1.0),
+        (230.0, 1.0, 215.0, 215.0 / 230.0),
+    ],
+)
+def test_a_voltage_between_other_conductors_than_named_makes_no_other_current(
+    nominal: float, factor: float, read: float, part: float
+) -> None:
+    """A wallbox "drew 28 A of 16 A", a critical alert each time that a car charged."""
+    house = House(replace(house_panel(), voltage=nominal, phase_factor=factor))
+    wire = telemetry_of(house, replace(house.read(), voltage=read)).to_wire()
+    amps = TOTAL_KW * 1000.0 / (nominal * part * factor)
+    assert wire["currentAmps"] == pytest.approx(amps, abs=0.001)
+    assert wire["voltage"] == read
+    heater = house.panel.by_id["heater1"]
+    (entry,) = (c for c in wire["circuits"] if c["id"] == "heater1")
+    own_amps = DRAWS_KW["heater1"] * 1000.0 / (heater.voltage * part * heater.phase_factor)
+    assert entry["currentAmps"] == pytest.approx(own_amps, abs=0.001)
+
+
 def test_a_voltage_of_zero_is_told_and_does_no_harm() -> None:
     house = House()
     wire = telemetry_of(house, replace(house.read(), voltage=0.0)).to_wire()
