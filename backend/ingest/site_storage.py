@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.ingest.ingest_records import IngestAckRecord, IngestShadowRecord
+from backend.ingest.plausible_values import plausible_epoch_sec
 from backend.store.fleet_tables import VenAgentRow, VenRow, VenShadowRow, VenStateRow
 from backend.store.utc_time import utc_time_of_epoch
 from VenAgent.contract.op import Op
@@ -35,19 +36,23 @@ async def store_site_shadows(
     connection: AsyncConnection, updates: Sequence[IngestShadowRecord]
 ) -> None:
     """Updates of shadows, put into what is known of each as the shadow service does it: by key, and
-    a null takes a key away. Shadows of VENs that nobody knows are left out."""
+    a null takes a key away. Shadows of VENs that nobody knows are left out.
+
+    Each instance hears every update (a broker shares no `$` topics), and may come to it long after
+    another: a report older than the one that is known changes nothing.
+    """
     known_vens = await _registered(connection, {one.ven_id for one in updates})
     updates = [one for one in updates if one.ven_id in known_vens]
     if not updates:
         return
-    rows = await connection.execute(select(_SHADOWS).where(_SHADOWS.c.ven_id.in_(known_vens)))
-    parts = {(row.ven_id, row.name): [row.reported, row.desired] for row in rows}
+    parts = await _locked_shadows(connection, {(one.ven_id, one.name) for one in updates})
     received: dict[tuple[str, str], float] = {}
     for one in updates:
-        known = parts.setdefault((one.ven_id, one.name), [None, None])
-        for place, news in enumerate((one.reported, one.desired)):
-            if news is not None:
-                known[place] = _merged(known[place], news)
+        known = parts[(one.ven_id, one.name)]
+        if one.reported is not None and not _is_older_report(one, known[0]):
+            known[0] = _merged(known[0], one.reported)
+        if one.desired is not None:
+            known[1] = _merged(known[1], one.desired)
         received[(one.ven_id, one.name)] = one.received
     values = [
         {
@@ -60,6 +65,31 @@ async def store_site_shadows(
         for (ven_id, name), at in sorted(received.items())
     ]
     await _put(connection, _SHADOWS, ("ven_id", "name"), values)
+
+
+async def _locked_shadows(
+    connection: AsyncConnection, keys: set[tuple[str, str]]
+) -> dict[tuple[str, str], list[Any]]:
+    """Reported and desired of each, which nobody else changes until the transaction ends."""
+    bare = [{"ven_id": ven_id, "name": name} for ven_id, name in sorted(keys)]
+    kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    await connection.execute(kind(_SHADOWS).on_conflict_do_nothing(), bare)
+    rows = await connection.execute(
+        select(_SHADOWS)
+        .where(_SHADOWS.c.ven_id.in_({ven_id for ven_id, _ in keys}))
+        .order_by(_SHADOWS.c.ven_id, _SHADOWS.c.name)  # nobody waits for another in a ring
+        .with_for_update()
+    )
+    return {(row.ven_id, row.name): [row.reported, row.desired] for row in rows}
+
+
+def _is_older_report(update: IngestShadowRecord, known: Any) -> bool:
+    """By the site's clock, where both tell the time; one that was ahead of ours tells nothing."""
+    said, stored = (
+        plausible_epoch_sec(report.get("timestamp")) if isinstance(report, dict) else None
+        for report in (update.reported, known)
+    )
+    return said is not None and stored is not None and said < stored <= update.received
 
 
 async def store_site_agents(connection: AsyncConnection, acks: Sequence[IngestAckRecord]) -> None:

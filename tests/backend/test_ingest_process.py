@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,45 @@ def test_two_instances_share_the_messages_and_one_may_be_killed(
         first.start()
         assert all_stored(postgresql_url, sent), first.log()
     assert stored(postgresql_url) == sent
+
+
+def test_of_a_shadow_the_newest_report_stands_though_an_instance_hears_of_it_later(
+    tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
+) -> None:
+    ven_id, now = f"ven-{uuid.uuid4().hex[:8]}", round(time.time())
+    reports = [encode_json({"state": {"reported": {"timestamp": now - 9 + n}}}) for n in range(10)]
+    said = "(SELECT (reported->>'timestamp')::bigint FROM ven_shadows)"
+    # What each instance makes of it, in the order in which it stands in the table.
+    history = (
+        "CREATE TABLE history (number serial, said bigint);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO history (said) VALUES ((NEW.reported->>'timestamp')::bigint); RETURN NEW; "
+        "END $$;"
+        "CREATE TRIGGER note AFTER INSERT OR UPDATE ON ven_shadows "
+        "FOR EACH ROW EXECUTE FUNCTION note()"
+    )
+    two = {**own, "INGEST_INSTANCE": "two", "INGEST_BATCH_MAX": "1"}
+    with (
+        ingest(tmp_path, broker, postgresql_url, **own) as first,
+        ingest(tmp_path, broker, postgresql_url, **two) as second,
+    ):
+        with psycopg.connect(postgresql_url) as connection:
+            connection.execute(history)
+        fleet.send([payload(ven_id, 1)], own["MQTT_TOPIC_METERING"])
+        assert all_stored(postgresql_url, 1)
+        second.kill()
+        fleet.send(reports, f"$aws/things/{ven_id}/shadow/update")
+        newest = f"SELECT count(*) FROM history WHERE said = {now}"
+        assert wait_for_condition(lambda: stored(postgresql_url, newest) > 0, 60), first.log()
+        second.start()
+        second.wait_until_ready()
+        done = 'venagent_ingest_messages_total{outcome="stored"'
+        assert wait_for_condition(lambda: second.metric(done) >= len(reports), 60), second.log()
+    back = (
+        "SELECT count(*) FROM history a JOIN history b ON a.number < b.number AND a.said > b.said"
+    )
+    assert stored(postgresql_url, back) == 0
+    assert stored(postgresql_url, f"SELECT {said}") == now
 
 
 def test_poisoned_messages_between_good_ones_stop_nothing(

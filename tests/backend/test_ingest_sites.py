@@ -134,6 +134,60 @@ async def test_a_shadow_that_is_reported_over_mqtt_is_there_in_full(database: Da
     assert not any(topic.startswith("$aws") for topic in aws.mqtt.topics)
 
 
+async def test_the_newest_report_of_a_shadow_stands_whoever_comes_to_it_last(
+    database: Database,
+) -> None:
+    """Each instance hears every update, one of them long after the other."""
+    now = round(time.time())
+
+    def report(at: float, **fields: Any) -> tuple[str, Any]:
+        return UPDATE, {"state": {"reported": {"timestamp": at, **fields}}}
+
+    event = report(now - 60, power_kw=6.0, active_event={"event_id": "e1"})
+    over = report(now - 30, power_kw=8.0, active_event=None)
+    desired = UPDATE, {"state": {"desired": {"report_interval_sec": 10}}}
+
+    async def reported() -> dict[str, Any]:
+        async with api(database) as client:
+            state = (await client.get("/api/vens/large/shadow")).json()["state"]
+        assert state["desired"] == {"report_interval_sec": 10}
+        return state["reported"]  # type: ignore[no-any-return]
+
+    await store(database, ("ven/telemetry/large", encode_json(telemetry("large"))))
+    await store(database, event, desired, over)
+    await store(database, event, desired)
+    assert await reported() == {"timestamp": now - 30, "power_kw": 8.0}
+    await store(database, over, report((now - 30) * 1000, power_kw=7.0))  # as new, in milliseconds
+    assert (await reported())["power_kw"] == 7.0
+    # A clock that was ahead and is right again; a time that is none; a report that tells none.
+    await store(database, report(now + 3_600, power_kw=6.5), report(now, power_kw=5.0))
+    assert (await reported())["power_kw"] == 5.0
+    await store(database, report("soon", power_kw=4.0))  # type: ignore[arg-type]
+    assert (await reported())["power_kw"] == 4.0
+    await store(database, (UPDATE, {"state": {"reported": {"power_kw": 3.0}}}))
+    assert (await reported())["power_kw"] == 3.0
+
+
+async def test_instances_that_store_one_shadow_at_once_wait_for_each_other(
+    database: Database,
+) -> None:
+    await store(database, ("ven/telemetry/large", encode_json(telemetry("large"))))
+    writers = [IngestWriter(database, BackendSettings.from_environment({})) for _ in range(4)]
+    at = time.time()
+
+    def update(name: str) -> IngestMessage:
+        body = {"state": {"reported": {name: 1}}}
+        return IngestMessage(UPDATE, encode_json(body), at)
+
+    names = [f"key_{n}" for n in range(24)]
+    await asyncio.gather(
+        *(writers[n % 4].store([update(name)], "test") for n, name in enumerate(names))
+    )
+    async with api(database) as client:
+        state = (await client.get("/api/vens/large/shadow")).json()["state"]
+    assert set(state["reported"]) == set(names)
+
+
 async def test_what_is_no_shadow_is_refused(database: Database) -> None:
     writer = IngestWriter(database, BackendSettings.from_environment({}))
     for topic, body in (
