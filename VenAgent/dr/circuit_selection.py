@@ -12,13 +12,15 @@ The rules, in their order:
 It is a subset-sum problem. Sums are kept as the bits of an integer, one bit for each 1/8000 of
 the request, so that adding a circuit to all sums at once is one shift and one "or": a panel of
 1,000 circuits takes a few milliseconds. A circuit with a limit can give any part of what it has,
-so it smears each bit over its range.
+so it smears each bit over its range; a charger that knows nothing between 0 and 6 A gives any part
+down to those 6 A, or all.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import groupby
@@ -63,6 +65,15 @@ class CircuitSelectionCandidate:
     def whole(self) -> bool:
         """Whether it is shed as a whole or not at all: a contactor, a setpoint."""
         return self.circuit.power_scale is None
+
+    @property
+    def part_kw(self) -> float:
+        """Any part of so much may be taken; beyond that, with a gap in between, only all."""
+        scale = self.circuit.limit
+        if self.whole or scale is None or scale.lowest <= 0.0:
+            return 0.0 if self.whole else self.max_shed_kw
+        least = math.ceil(scale.lowest / scale.step - 1e-9) * scale.step
+        return min(self.max_shed_kw, max(0.0, self.power_kw - scale.kw_of(least)))
 
     @property
     def shows_at_once(self) -> bool:
@@ -217,7 +228,7 @@ def select_circuits(
         return CircuitSelection(())
     unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
     items = [_Item(candidate, unit_kw) for candidate in pool]
-    amounts = _best(items, round(RESOLUTION * tolerance))
+    amounts = _best(items, round(RESOLUTION * tolerance), at_least=at_least)
     return CircuitSelection(tuple(_actions(amounts, unit_kw, at_least=at_least)))
 
 
@@ -247,27 +258,40 @@ def _select_strictly(
 
 
 class _Item:
-    """A candidate with its size in units."""
+    """A candidate with its size in units: any part of `part_units` can be taken, or all."""
 
-    __slots__ = ("candidate", "units", "whole")
+    __slots__ = ("candidate", "has_gap", "part_units", "units")
 
     def __init__(self, candidate: CircuitSelectionCandidate, unit_kw: float) -> None:
         self.candidate = candidate
-        self.whole = candidate.whole
+        part_kw = candidate.part_kw
+        self.has_gap = candidate.max_shed_kw - part_kw > DRAWS_NOTHING_KW
         # More than this makes no difference: a limit never gives more than the request, and of
-        # switches as large as that only the smallest is looked at (see _best).
-        most = 2.0 * RESOLUTION if self.whole else RESOLUTION
+        # what is taken whole and as large as that only the smallest is looked at (see _best).
+        most = 2.0 * RESOLUTION if self.has_gap else RESOLUTION
         self.units = max(1, round(min(candidate.max_shed_kw / unit_kw, most)))
+        self.part_units = self.units
+        if self.has_gap:
+            self.part_units = min(RESOLUTION, self.units - 1, round(part_kw / unit_kw))
+
+    def in_part(self) -> _Item | None:
+        """The same, that is not taken whole; None if nothing is left of it."""
+        if not self.part_units:
+            return None
+        item = copy(self)
+        item.units, item.has_gap = self.part_units, False
+        return item
 
     def added_to(self, sums: int) -> int:
         """The sums that come of adding this circuit to each of `sums`."""
-        return sums << self.units if self.whole else _smeared(sums, self.units)
+        smeared = _smeared(sums, self.part_units) if self.part_units else 0
+        return smeared | sums << self.units if self.has_gap else smeared
 
     def most(self, before: int, total: int) -> int:
         """The most this circuit can give of `total` when `before` must reach the rest; 0: none."""
-        lowest_rest = max(0, total - self.units)
-        if self.whole:
-            return self.units if total >= self.units and before >> lowest_rest & 1 else 0
+        if self.has_gap and total >= self.units and before >> (total - self.units) & 1:
+            return self.units
+        lowest_rest = max(0, total - self.part_units)
         rests = (before & ((1 << total) - 1)) >> lowest_rest
         return total - lowest_rest - _lowest_bit(rests) if rests else 0
 
@@ -283,10 +307,10 @@ class _Group:
     def added_to(self, sums: int) -> int:
         """The sums that come of adding any of these circuits to each of `sums`."""
         for item in self.items:
-            if item.whole:
-                sums |= sums << item.units & self.mask
+            if item.has_gap:
+                sums |= item.added_to(sums) & self.mask
         # All limits together give any part of their sum: one smear does for them.
-        limits = min(RESOLUTION, sum(item.units for item in self.items if not item.whole))
+        limits = min(RESOLUTION, sum(item.units for item in self.items if not item.has_gap))
         return sums | _smeared(sums, limits) & self.mask if limits else sums
 
     @cached_property
@@ -342,23 +366,29 @@ def _lowest_bit(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 
-def _best(items: list[_Item], band: int) -> list[tuple[_Item, int]]:
-    """Which circuits give how many units, by rules 3 and 4. `items` are in the order of rank."""
-    # A switch above the band can only be a plan by itself, so only the smallest one matters.
-    oversize = [item for item in items if item.whole and item.units > RESOLUTION + band]
-    together = [item for item in items if not (item.whole and item.units > RESOLUTION + band)]
+def _best(items: list[_Item], band: int, *, at_least: bool) -> list[tuple[_Item, int]]:
+    """Which circuits give how many units, by rules 3 and 4. `items` are in the order of rank. A
+    charger that all others together leave in its gap goes where that is nearer, to 0 or to its
+    least; `at_least`: to 0."""
+    # What is above the band as a whole can only be a plan by itself, so only the smallest matters.
+    oversize = [item for item in items if item.has_gap and item.units > RESOLUTION + band]
+    parts = (item.in_part() if item in oversize else item for item in items)
+    together = [item for item in parts if item is not None]
     chosen = _choose(together, band) if together else []
+    total = sum(units for _, units in chosen)
+    if not at_least:
+        most = 2 * RESOLUTION - total
+        oversize = [item for item in oversize if item.candidate.whole or item.units < most]
     if not oversize:
         return chosen
     alone = min(oversize, key=lambda item: item.candidate.max_shed_kw)
-    total = sum(units for _, units in chosen)
     too_little = total < RESOLUTION - band
     too_much = total > RESOLUTION + band and total > alone.units
-    return [(alone, RESOLUTION)] if too_little or too_much else chosen
+    return [(alone, alone.units)] if too_little or too_much else chosen
 
 
 def _choose(items: list[_Item], band: int) -> list[tuple[_Item, int]]:
-    """The same without switches above the band."""
+    """The same without what is above the band as a whole."""
     mask = (1 << (RESOLUTION + max(item.units for item in items) + 1)) - 1
     by_rank = groupby(items, key=lambda item: item.candidate.rank)
     groups = [_Group(list(members), mask) for _, members in by_rank]
@@ -394,7 +424,7 @@ def _actions(
 ) -> Iterable[CircuitSelectionAction]:
     """The device writes: switches and setpoints whole, limits to the step of their register."""
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
-    for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
+    for item, units in sorted(amounts, key=lambda pair: not pair[0].candidate.whole):
         candidate, circuit = item.candidate, item.candidate.circuit
         scale = circuit.power_scale
         if scale is None or candidate.whole:
@@ -404,7 +434,9 @@ def _actions(
                 circuit.id, circuit.control, value, candidate.power_kw, final_kw
             )
             continue
-        wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
+        is_all = item.has_gap and units == item.units
+        most_kw = candidate.max_shed_kw if is_all else candidate.part_kw
+        wanted_kw = most_kw if is_all else min(units * unit_kw + owed_kw, most_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw
         if circuit.storage is not None:
             lowest_kw = candidate.power_kw - candidate.max_shed_kw

@@ -41,8 +41,10 @@ def charger(lowest: float = 6.0) -> PanelCircuit:
     )
 
 
-def home(ramp_sec: float = 0.0, lowest: float = 6.0) -> FlexibleHouse:
-    others = [c for c in house_panel().circuits if c.id in ("range1", "fridge1")]
+def home(
+    ramp_sec: float = 0.0, lowest: float = 6.0, beside: tuple[str, ...] = ("range1", "fridge1")
+) -> FlexibleHouse:
+    others = [c for c in house_panel().circuits if c.id in beside]
     panel = replace(house_panel(), circuits=(charger(lowest), *others))
     policy = Policy(restore_stagger_sec=0.0, rebound_sec=0.0, limit_ramp_sec=ramp_sec)
     house = FlexibleHouse(panel, {"car1": 11.04, "range1": 2.4, "fridge1": 0.2}, {}, policy=policy)
@@ -56,7 +58,7 @@ def home(ramp_sec: float = 0.0, lowest: float = 6.0) -> FlexibleHouse:
     [(2.07, 13.0), (6.9, 6.0), (7.6, 6.0), (9.9, 0.0), (11.0, 0.0)],
 )
 def test_a_limit_is_amps_by_phases_by_voltage_and_never_1_to_5(shed_kw: float, amps: float) -> None:
-    house = home()
+    house = home(beside=("fridge1",))
     send_event(house, shed_kw)
     assert house.limits["car1"] == amps
     house.wait_until_over()
@@ -64,9 +66,30 @@ def test_a_limit_is_amps_by_phases_by_voltage_and_never_1_to_5(shed_kw: float, a
 
 
 def test_a_car_that_needs_8_amps_gets_8_or_none() -> None:
-    house = home(lowest=8.0)
+    house = home(lowest=8.0, beside=("fridge1",))
     send_event(house, 6.9)
     assert house.limits["car1"] == 8.0
+
+
+@pytest.mark.long
+def test_what_falls_into_the_gap_of_a_charger_is_made_up_by_others() -> None:
+    """Of 9 kW it gave 6.9 for the whole event, "no load is left", beside loads that were exact."""
+    loads = {"dryer": 2.0, "boiler": 1.5, "fan": 0.5}
+    for priority in (5, 4):
+        others = [switch(name, priority=priority) for name in loads]
+        panel = replace(house_panel(), circuits=(charger(), *others))
+        for shed_kw in (7.0, 7.25, 7.5, 8.0, 8.5, 9.0, 9.4, 10.5, 12.5):
+            house = FlexibleHouse(panel, {"car1": 11.04, **loads}, {})
+            house.limits["car1"] = 16.0
+            house.wait(120.0)
+            before_kw = house.power_kw
+            send_event(house, shed_kw, duration_sec=600.0)
+            house.wait(300.0)
+            shed = (before_kw - house.power_kw) / shed_kw
+            assert 0.95 <= shed <= 1.0516, (priority, shed_kw, shed)
+            assert ("shed.short", "") not in house.alerts
+            house.wait_until_over()
+            assert (house.limits["car1"], house.opened()) == (16.0, set())
 
 
 def test_a_ramp_goes_over_what_the_charger_does_not_take() -> None:
