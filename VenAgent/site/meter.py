@@ -111,13 +111,17 @@ class Meter:
         return self.points.reading(now)
 
     def fresh_reading(self, devices: Iterable[str] | None = None) -> PanelReading:
-        """The panel as it is now, read from the devices; all if none are named.
+        """The panel as it is now, read from the devices; all but who has been silent for long if
+        none are named.
 
         The values of a device that does not answer are null (`failure` says why), never old ones.
         Nor does a publication take part that comes meanwhile: its time is that of the end of the
         driver's scrape, and a slow one may have read the points before they were last written.
         """
-        return self._reading_of(self._config.devices() if devices is None else devices)
+        if devices is None:
+            asleep = self._asleep()
+            devices = [device for device in self._config.devices() if device not in asleep]
+        return self._reading_of(devices)
 
     def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was

@@ -478,6 +478,8 @@ def test_a_plan_does_not_wait_for_an_inverter_that_sleeps() -> None:
     reading = meter.plan_reading()
     assert asked == [DEVICE]
     assert reading.power_kw == 18.0
+    meter.fresh_reading()
+    assert asked == [DEVICE, DEVICE]
     assert reading.circuit("roof1").power_kw is None
     meter.points.update("b/pv", {"pv_kw": -3.0, "pv_on": 1}, time.time())
     asked.clear()
