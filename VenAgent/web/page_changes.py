@@ -54,7 +54,7 @@ class _EndBody(_Body):
 
 
 class _LoadBody(_Body):
-    """`enabled`: the circuit's switch; `priority`: 1 critical … 5 flexible."""
+    """`enabled`: the circuit's switch; `priority`: 5 shed first … 1 last."""
 
     enabled: StrictBool | None = None
     priority: Annotated[int, Field(ge=1, le=5, strict=True)] | None = None

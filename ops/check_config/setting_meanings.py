@@ -46,7 +46,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
     "SitePanelConfig": {
         "amperage": "The main breaker's rating, A; with the voltage, the most that can be shed.",
         "voltage": "Nominal, V.",
-        "voltage_point": "Measured voltage, V.",
+        "voltage_point": "Measured voltage, V: between the lines, or one line and neutral.",
         "current_point": "Measured current, A; made from the power if none.",
         "battery_soc_point": "The battery's state of charge, percent.",
     },
@@ -55,7 +55,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "name": "What people call it.",
         "type": "For the operator's statistics: `hvac`, `heater`, `ev`, …",
         "breaker_amps": "Its breaker's rating, A.",
-        "priority": "1 critical … 5 flexible: 5 is shed first, 1 last.",
+        "priority": "5 is shed first … 1 last. What must not be switched off is `critical`.",
         "critical": "Never switched off; a limit never below 80 % of its draw.",
         "power_point": "Its power.",
         "switch_point": "Its contactor, true for closed; needed for `switch`.",

@@ -130,6 +130,13 @@ def test_without_an_event_it_shows_power_connection_and_no_target(viewed: Viewed
     assert (circuits["fridge1"]["switchable"], circuits["heater1"]["switchable"]) == (False, True)
 
 
+def test_a_circuit_that_was_not_read_is_not_said_to_be_ready(viewed: Viewed) -> None:
+    viewed.house.meter_works = False
+    reasons = {name: circuit["reason"] for name, circuit in viewed.circuits().items()}
+    assert "ready to be shed" not in reasons.values()
+    assert reasons["heater1"] == "not read: it cannot be shed"
+
+
 def test_an_event_shows_its_target_what_it_shed_and_why_others_were_spared(viewed: Viewed) -> None:
     viewed.house.send("event", shed_kw=5.0, duration_sec=600, event_id="e1")
     viewed.house.wait(10.0)
