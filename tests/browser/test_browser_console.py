@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from paho.mqtt import publish
 from playwright.sync_api import Page, expect
 
+from tests.backend.builders import telemetry
 from tests.browser.chromium import picture
 from tests.browser.operators_side import OperatorsSide, operators_side
 from tests.openadr import vtn3
@@ -99,6 +102,33 @@ def test_the_fleet_is_searched_and_a_ven_looked_at(console: Page) -> None:
     expect(console.locator(".uplot")).to_have_count(2)
     expect(console.locator("table").first).to_contain_text("critical")
     picture(console, "console-ven")
+
+
+def test_a_site_that_has_opted_out_says_until_when_by_whom_and_why(
+    side: OperatorsSide, console: Page
+) -> None:
+    expect(console.locator(".figure").first).to_contain_text("12of 12 VENs")  # ingest hears
+    until_ts = datetime(2031, 7, 1, 15, 30, tzinfo=timezone.utc).timestamp()
+    out = {"state": "opted_out", "until_ts": until_ts, "reason_code": "opt_schedule"}
+    ago = round(time.time()) - 3_600
+    port = int(side.variables["MQTT_PORT"])
+    for body in (telemetry("out", availability=out), telemetry("late", timestamp=ago)):
+        message = json.dumps(body)
+        publish.single("volttron/metering", message, qos=1, hostname="127.0.0.1", port=port)
+    try:
+        for ven_id, told in (
+            ("out", r"opted out until .*15:30.*, by the site \(opt_schedule\)"),
+            ("late", r"stale \(readings_late\)"),
+        ):
+            console.goto(f"{side.url}/console/#/fleet")
+            expect(console.locator("tbody")).to_contain_text(ven_id)
+            console.goto(f"{side.url}/console/#/ven/{ven_id}")
+            takes_part = console.get_by_role("term").filter(has_text="Takes part")
+            expect(takes_part.locator("+ dd")).to_have_text(re.compile(told))
+    finally:
+        for ven_id in ("out", "late"):
+            request = urllib.request.Request(f"{side.url}/api/vens/{ven_id}", method="DELETE")
+            urllib.request.urlopen(request).close()
 
 
 def test_a_ven_cannot_speak_to_the_operators_browser(side: OperatorsSide, console: Page) -> None:

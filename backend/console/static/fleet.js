@@ -115,7 +115,7 @@ export async function venView(place, _store, id) {
     ], ven.loads) : empty(T.ven.noCircuits));
     facts.replaceChildren(h2(T.ven.about), h("dl", { class: "facts" }, [
       [T.ven.registered, moment(ven.createdAt)], [T.ven.place, ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : T.unknown],
-      [T.ven.takesPart, T.ven.until(T.states[ven.availability.state] ?? ven.availability.state, ven.availability.until && moment(ven.availability.until), ven.availability.by)],
+      [T.ven.takesPart, T.ven.until(T.states[ven.availability.state] ?? ven.availability.state, ven.availability.until && moment(ven.availability.until), ven.availability.by, ven.availability.reasonCode)],
       [T.ven.inAnHour, T.kwOf(kw(ven.metrics.shedInAnHourKw))],
       [T.ven.tags, ven.tags.join(", ") || T.unknown], [T.ven.feeder, ven.feeder ?? T.unknown], [T.ven.zone, ven.zone ?? T.unknown],
       [T.ven.agent, ven.agent ? `${ven.agent.version ?? T.unknown} · ${ven.agent.health ?? ""}` : T.unknown],

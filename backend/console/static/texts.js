@@ -27,7 +27,7 @@ export const T = {
   unknown: "–",
   kwOf: (kw) => `${kw} kW`,
   kwhOf: (kwh) => `${kwh} kWh`,
-  // States of VENs, events, participants and commands, where a word of ours is better than theirs.
+  // Codes, where a word of ours is better than theirs.
   states: { not_responding: "not responding", opted_out: "opted out", given_up: "given up" },
   key: {
     title: "Who are you?",
@@ -240,7 +240,7 @@ export const T = {
     registered: "Registered",
     place: "Place",
     takesPart: "Takes part",
-    until: (state, time, by) => `${state}${time ? ` until ${time}` : ""}${by ? `, by the ${by}` : ""}`,
+    until: (state, time, by, why) => `${state}${time ? ` until ${time}` : ""}${by ? `, by the ${by}` : ""}${why ? ` (${why})` : ""}`,
     inAnHour: "In an hour",
     tags: "Tags",
     feeder: "Feeder",
