@@ -180,3 +180,50 @@ def test_without_the_setting_a_remote_mode_that_lapses_is_given_back_all_the_sam
     house.wait(1_200.0)
     assert own_registers(house)["mode"] == BEFORE["mode"]
     assert own_registers(house)["heater_on"] is True
+
+
+# ---- an inverter whose limit has to be enabled -------------------------------------------------
+
+INVERTER: dict[str, Any] = {
+    "id": "pv1",
+    "name": "Roof",
+    "type": "solar",
+    "breaker_amps": 50,
+    "generates": True,
+    "control": "limit",
+    "power_point": "pv_kw",
+    "limit_point": "most_percent",
+    "limit_full_scale_kw": 10,
+    "mode_point": "most_enabled",
+    "mode_value": 1,
+    "mode_release_value": 0,
+}
+
+
+def inverter_physics(registers: dict[str, float | bool]) -> None:
+    most_kw = registers["most_percent"] / 10.0 if registers["most_enabled"] == 1 else 10.0
+    registers["pv_kw"] = -min(float(registers["sun_kw"]), most_kw)
+    registers["total_kw"] = 0.5 + registers["pv_kw"]
+
+
+@pytest.mark.long
+def test_an_inverters_limit_is_enabled_with_it_also_after_a_night_and_given_back() -> None:
+    """SunSpec's WMaxLim_Ena: 0 when it is delivered, and again after each night."""
+    registers = {"most_percent": 100, "most_enabled": 0, "sun_kw": 8.0}
+    house = RegisterHouse(register_config(INVERTER), registers, inverter_physics)
+    house.wait(300.0)
+    house.send("limit", event_id="e1", correlationId="c1", export_kw=2.0)
+    for _ in range(2):
+        house.wait(300.0)
+        assert house.registers["most_enabled"] == 1
+        assert 1.4 < -float(house.registers["total_kw"]) <= 2.0
+        house.registers["sun_kw"] = 0.0
+        house.wait(3_600.0)
+        house.registers["most_enabled"] = 0
+        house.wait(60.0)
+        house.registers["sun_kw"] = 8.0
+    house.wait(300.0)
+    house.send("cancel", event_id="e1", correlationId="c2")
+    house.wait(300.0)
+    assert (house.registers["most_enabled"], house.registers["pv_kw"]) == (0, -8.0), "it is free"
+    assert house.alerts == {}
