@@ -27,6 +27,7 @@ try:
         load_config,
         run_volttron_compat_agent,
         setup_logging,
+        volttron_compat_data_dir,
         volttron_compat_failure_text,
     )
 except ModuleNotFoundError as error:
@@ -41,6 +42,7 @@ except ModuleNotFoundError as error:
 try:
     from VenAgent.config import AgentConfig, ConfigError
     from VenAgent.health import SiteHealth
+    from VenAgent.storage.last_config import LastConfig
     from VenAgent.ven import Ven
 
     missing_package: str | None = None
@@ -58,6 +60,11 @@ PEERS_EVERY_SEC = 10.0
 BEGIN_EVERY_SEC = 5.0
 ACTIVE_EVENT = "(the active event)"
 """What `restore` ends when none is named. A null is a name that was not found: it is refused."""
+
+
+def _config_of(contents: Any) -> AgentConfig:
+    """Raises ConfigError."""
+    return AgentConfig.load(contents, os.environ).on_platform(ACTUATOR_IDENTITY)
 
 
 class VenAgent(Agent):
@@ -89,25 +96,39 @@ class VenAgent(Agent):
             self._ven.stop()
 
     def _configured(self, name: str, action: str, contents: Any) -> None:
-        """The config store has a new `config`. A bad one leaves the last good one running.
+        """The config store has a new `config`. A bad one leaves the last good one running, also
+        from a start to the next.
 
         It is called again for contents that are in force already: they change nothing.
         """
+        contents = self._default if action == "DELETE" else contents
         try:
-            config = AgentConfig.load(
-                self._default if action == "DELETE" else contents, os.environ
-            ).on_platform(ACTUATOR_IDENTITY)
+            config = _config_of(contents)
         except ConfigError as error:
-            kept = "nothing runs yet" if self._ven is None else "the last good one stays in force"
+            runs = self._ven is not None or self._begin_with_last()
+            kept = "the last good one stays in force" if runs else "nothing runs yet"
             self._health.config_error = f"{error} ({kept})"
             _log.error("configuration refused: %s", self._health.config_error)
         else:
             self._health.config_error = None
+            self._last_config().keep(contents)
             if self._ven is None:
                 self._begin(config)
             elif config != self._ven.config:
                 self._ven.apply(config)
         self._show_health()
+
+    def _last_config(self) -> LastConfig:
+        return LastConfig(volttron_compat_data_dir(self) / "last-config.json")
+
+    def _begin_with_last(self) -> bool:
+        """Begin with the configuration that was taken last, whether there is a good one."""
+        try:
+            config = _config_of(self._last_config().read())
+        except ConfigError:
+            return False
+        self._begin(config)
+        return True
 
     def _begin(self, config: AgentConfig) -> None:
         """Begin to work. Journal and outbox may not be there yet: a full disk, or the lock of an

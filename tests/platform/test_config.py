@@ -23,13 +23,20 @@ def test_a_changed_interval_takes_effect_without_a_restart(site: Site) -> None:
     assert site.pid(VEN) == pid
 
 
-def test_a_bad_configuration_leaves_the_last_good_one_running_and_says_why(site: Site) -> None:
+def test_a_bad_configuration_leaves_the_last_good_one_running_over_a_kill_and_says_why(
+    site: Site,
+) -> None:
     config = copy.deepcopy(site.config)
     config["circuits"][2]["breaker_amps"] = -5
     site.store(VEN, "config", config)
     site.wait_for_health("BAD", "circuits[2].breaker_amps", "last good one stays in force")
-    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=60)
+    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=600)
     assert ack["status"] == "accepted"
+    assert site.open_contactors()
+    site.wait_for_successor(VEN, site.kill(VEN))
+    site.wait_for_health("BAD", "circuits[2].breaker_amps", "last good one stays in force")
+    assert site.cloud.command("restore")["status"] == "success"
+    assert site.open_contactors() == set()
     site.store(VEN, "config", site.config)
     site.wait_for_health("GOOD")
 
