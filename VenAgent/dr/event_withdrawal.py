@@ -27,6 +27,7 @@ class EventWithdrawal:
         else:
             event.to(EventState.CANCELLED)
         event.end_soon(reason)  # the record says why
+        event.end(now)
         self._queue.remember(event.event_id, event.request.modification)
         acks = self._replies.to_event_or_after(event, status, now, reason)
         return saved_and_announced_effects(event, acks)

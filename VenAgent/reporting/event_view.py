@@ -155,6 +155,7 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
     """For the local page and its JSON API."""
     request, began, over = event.request, event.active_ts is not None, event.state.over
     why, (ended_by, ended_from) = event.end_reason, _ended_by(event)
+    was_ended = event.state is EventState.COMPLETED
     reasons = [None if why is None else why.text, event.left_out() if began else None]
     return {
         "event_id": event.event_id,
@@ -166,7 +167,8 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "failsafe": event.limit.is_failsafe,
         "interval": event_view_interval(event),
         "start_ts": json_number(request.start_ts),
-        "end_ts": json_number(event.ended_ts if over and event.ended_ts else event.end_ts),
+        "end_ts": json_number(event.ended_ts if was_ended and event.ended_ts else event.end_ts),
+        "ended_ts": json_number(event.ended_ts),
         "requested_kw": json_number(abs(event.wanted_kw)),
         "predicted_kw": json_number(event.predicted_kw) if began else None,
         "measured_kw": json_number(event.measured_kw),

@@ -126,8 +126,8 @@ _INTRODUCTION = """# Configuration
 
 The entry `config` of `ven.agent` in VOLTTRON's config store; the file `config` is what a new agent
 begins with. A change takes effect without a restart. A bad one leaves the last good one in force,
-over restarts too, and the agent's health names each field and what is wrong with it. For editors and scripts there is
-[config.schema.json](config.schema.json). This page is made from the model:
+over restarts too, and the agent's health names each field and what is wrong with it. For editors
+and scripts there is [config.schema.json](config.schema.json). This page is made from the model:
 `python -m ops.check_config.config_reference`.
 
 Only `ven_id`, `panel` and `circuits` must be there.

@@ -152,6 +152,9 @@ def test_the_oddest_record_is_shown_and_nothing_else_is_lost(fake: Fake, visit: 
     expect(page.locator("#next")).to_contain_text("a day far off")
     expect(page.locator("#events tr").nth(1)).to_contain_text("of another version")
     expect(page.locator("#live")).to_have_text("Refused")
+    refused = page.get_by_text("An event was not carried out at")
+    expect(refused).to_be_visible()
+    expect(refused).not_to_contain_text("far off")  # when it was refused, not its end
     expect(page.locator("#banners")).to_contain_text("kW less from")
     picture(page, "extreme-record")
     fake.fault(offline=True)  # it goes on

@@ -302,7 +302,8 @@ def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> 
     house.wait(30.0)
     house.do(house.engine.opt_out("guests in the house", None, house.now))
     house.wait(60.0)
-    house.send("event", shed_kw=3.0, duration_sec=60, event_id="refused")
+    house.send("event", shed_kw=3.0, duration_sec=3_600, event_id="refused")
+    refused_ts = house.now
     dry = house.send("event", shed_kw=3.0, duration_sec=60, event_id="dry", dry_run=True)[-1]
     assert dry["reason"] == "opted out at the site: guests in the house"
     house.do(house.engine.opt_in(house.now))
@@ -322,6 +323,7 @@ def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> 
     assert (events["left"]["ended_by"], events["left"]["ended_from"]) == ("opt_out", "site")
     assert (events["left"]["reason_code"], events["left"]["opted_out"]) == ("opted_out", True)
     assert events["refused"]["state"] == "rejected"
+    assert events["refused"]["ended_ts"] == refused_ts == events["refused"]["end_ts"] - 3_600
     assert events["refused"]["reason"] == "opted out at the site: guests in the house"
     assert (events["whole"]["reason"], events["whole"]["reason_code"]) == (None, None)
     assert events["failed"]["state"] == "failed"

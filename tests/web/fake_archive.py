@@ -14,6 +14,7 @@ LATEST = {
     "ended_by": None,
     "opted_out": False,
     "ended_from": None,
+    "ended_ts": None,
 }
 """Fields that every event of the fake has."""
 

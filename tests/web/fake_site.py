@@ -284,6 +284,7 @@ class FakeSite:
             "restored": None,
             "summary": None,
             **LATEST,
+            "ended_ts": self._clock(),
         }
         past = {**record, "state": "of another version", "start_ts": -1e15, "end_ts": 0.0}
         empty = {"achieved_shed_kw": None, "delivered_kwh": None, "shed_percent": None}

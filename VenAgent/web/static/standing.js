@@ -78,8 +78,8 @@ function ofScheduled(status) {
 // The latest event, when it was not carried out and that is news.
 function ofRefused(events, now) {
   const latest = events[0];
-  if (!latest || latest.state !== 'rejected' || now - latest.end_ts > REFUSED_SHOWN_SEC) return null;
-  return { kind: 'event', word: 'Refused', text: sentence(`An event was not carried out at ${clock(latest.end_ts)}${latest.reason ? `: ${latest.reason}` : ''}`) };
+  if (!latest || latest.state !== 'rejected' || !isRead(latest.ended_ts) || now - latest.ended_ts > REFUSED_SHOWN_SEC) return null;
+  return { kind: 'event', word: 'Refused', text: sentence(`An event was not carried out at ${clock(latest.ended_ts)}${latest.reason ? `: ${latest.reason}` : ''}`) };
 }
 
 // An alert that lasts: a critical one always, another where nothing else is to be said.
