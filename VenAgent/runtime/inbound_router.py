@@ -188,13 +188,14 @@ class InboundRouter:
         self._call_id({"op": "opt_out", **wanted.model_dump()})
         call, event = self._last_call, self._engine.running
         assert call is not None
+        is_left = event is not None and not event.is_limit  # nobody at the site leaves a limit
         if call.answer is None:
             self._executor.perform(self._engine.opt_out(wanted.reason, until_ts, now))
             self._on_change()
             call.answer = {
                 "ok": True,
                 "status": AckStatus.OPTED_OUT.value,
-                "event_id": None if event is None else event.event_id,
+                "event_id": event.event_id if event is not None and is_left else None,
                 "until_ts": until_ts,
             }
         self._note_running()

@@ -173,6 +173,14 @@ def test_a_person_who_opts_out_by_a_call_made_twice_gets_one_answer(doors: Doors
     assert again["until_ts"] > first["until_ts"]
 
 
+def test_who_opts_out_under_a_limit_is_not_told_that_it_was_left(doors: Doors) -> None:
+    doors.router.command({"op": "limit", "import_kw": 3.0, "event_id": "grid"})
+    running = doors.hands.engine.running
+    assert running is not None
+    assert doors.router.opt_out("guests")["event_id"] is None
+    assert doors.hands.engine.running is running
+
+
 def test_a_call_with_an_unknown_field_is_refused_by_name(doors: Doors) -> None:
     ack = doors.router.command({"op": "event", "shed_kw": 3, "durationSecs": 5})
     assert (ack["status"], ack["reason_code"]) == ("rejected", "unknown_field")
