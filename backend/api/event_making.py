@@ -25,7 +25,12 @@ from backend.dispatch.fleet_capability import (
     fleet_capabilities,
     fleet_capability_draws,
 )
-from backend.dispatch.new_event import NewEvent, NewEventInvalid, checked_new_event
+from backend.dispatch.new_event import (
+    NewEvent,
+    NewEventInvalid,
+    checked_new_event,
+    require_known_vens,
+)
 from backend.dispatch.programme_schedule import new_programme_event, programme_window_problem
 from backend.dispatch.site_limits import vens_over_site_limits
 from backend.dispatch.ven_selection import (
@@ -131,9 +136,11 @@ def _after_programme(body: NewEventBody, programme: Any, now: datetime) -> NewEv
 async def preview_event_of_body(
     connection: AsyncConnection, new: NewEvent, settings: DispatchSettings
 ) -> dict[str, Any]:
-    """Who would be asked if the event began now, and why others would not."""
+    """Who would be asked if the event began now, and why others would not. Raises
+    NewEventVensUnknown, as making it would."""
     now = await database_now(connection)
     new = checked_new_event(new)
+    await require_known_vens(connection, new.ven_ids or ())
     choice = FleetCapabilityChoice(
         id=new.event_id or "",
         kind=new.kind.value,

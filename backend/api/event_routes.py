@@ -173,7 +173,10 @@ async def post_event_preview(uses: Uses, actor: Operator, body: NewEventBody) ->
     async with uses.database.engine.connect() as connection:
         new = await make_event_of_body(connection, body, actor, uses.api)
         settings = DispatchSettings() if uses.dispatcher is None else uses.dispatcher.settings
-        return await preview_event_of_body(connection, new, settings)
+        try:
+            return await preview_event_of_body(connection, new, settings)
+        except NewEventVensUnknown as error:
+            raise invalid_request_field("venIds", str(error), error.ven_ids[:5]) from None
 
 
 @router.get("/{event_id}", response_model=EventDetailResponse)

@@ -368,13 +368,15 @@ class ProgrammeBody(RequestBody):
     baseline_method: BaselineField | None = None
     duration_sec: DurationSec = 3_600.0
     notice_sec: RandomSec | None = None
-    days: list[Weekday] | None = Field(None, max_length=7, description="1 Monday … 7 Sunday")
+    days: list[Weekday] | None = Field(
+        None, min_length=1, max_length=7, description="1 Monday … 7 Sunday; none: each day."
+    )
     window_start: ClockTime | None = None
     window_end: ClockTime | None = None
     timezone: TimeZoneField = "UTC"
     recurring: StrictBool = Field(False, description="An event at each window's start, by itself.")
-    most_events_per_day: RequestWholeNumber | None = Field(None, ge=0, le=100)
-    most_event_hours_per_day: RequestNumber | None = Field(None, ge=0, le=24)
+    most_events_per_day: RequestWholeNumber | None = Field(None, ge=1, le=100)
+    most_event_hours_per_day: RequestNumber | None = Field(None, gt=0, le=24)
     test: StrictBool = False
     active: StrictBool = True
 
@@ -386,6 +388,8 @@ class ProgrammeBody(RequestBody):
             raise ValueError("windowEnd needs windowStart")
         if self.window_start is not None and self.window_end is None and not self.recurring:
             raise ValueError("windowStart needs windowEnd, or recurring")
+        if self.window_start is not None and self.window_start == self.window_end:
+            raise ValueError("windowEnd is windowStart: leave both out where any time will do")
         if self.window_start is not None and self.window_end is not None:
             window_sec = programme_window_sec(self.window_start, self.window_end)
             if self.duration_sec > window_sec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
@@ -129,8 +129,11 @@ Priority = Annotated[int, BeforeValidator(command_field_whole_number)]
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
+        is_anywhere = value == "UTC" or value in available_timezones()
     except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise ValueError(f"{value!r} is no time zone, write it like Europe/Berlin") from None
+        is_anywhere = False
+    if not is_anywhere or value == "localtime":  # which is another one on another machine
+        raise ValueError(f"{value!r} is no time zone, write it like Europe/Berlin")
     return value
 
 

@@ -137,7 +137,7 @@ async def create_new_event(connection: AsyncConnection, new: NewEvent) -> Row[An
     """
     new = checked_new_event(new)
     if new.ven_ids is not None:
-        await _require_vens(connection, new.ven_ids)
+        await require_known_vens(connection, new.ven_ids)
     event = await _insert(connection, new, await database_now(connection), status=SCHEDULED)
     await send_dispatch_wake(connection)
     return event
@@ -153,7 +153,7 @@ async def begin_new_event(
     """
     new = checked_new_event(new)
     (ven_id,) = new.ven_ids or ()
-    await _require_vens(connection, [ven_id])
+    await require_known_vens(connection, [ven_id])
     await lock_participant_assignments(connection)
     busy = await active_event_of_participant(connection, ven_id)
     if busy is not None and new.kind != Op.LIMIT and not new.dry_run:
@@ -330,7 +330,7 @@ def _made_id(now: datetime) -> str:
     return f"{now:%Y%m%d}-{secrets.token_hex(4)}"
 
 
-async def _require_vens(connection: AsyncConnection, ven_ids: Sequence[str]) -> None:
+async def require_known_vens(connection: AsyncConnection, ven_ids: Sequence[str]) -> None:
     known: set[str] = set()
     for at in range(0, len(ven_ids), _VENS_AT_ONCE):
         some = ven_ids[at : at + _VENS_AT_ONCE]

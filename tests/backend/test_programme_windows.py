@@ -108,7 +108,13 @@ async def test_a_programmes_body_that_cannot_be_is_refused(database: Database) -
             {"timezone": "Mars/Base"},
             {"baselineMethod": "guess"},
             {"powerKw": 0},
+            {"timezone": "localtime"},
+            {"timezone": "posix/UTC"},
             {"days": [0]},
+            {"days": []},  # an empty choice is no choice, and would be each day
+            {"windowStart": "04:00", "windowEnd": "04:00"},
+            {"mostEventsPerDay": 0},
+            {"mostEventHoursPerDay": 0},
             {"selection": {"groups": ["nobody"]}},
             {"nonsense": 1},
         ):

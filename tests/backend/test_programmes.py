@@ -76,6 +76,17 @@ async def test_an_event_is_for_a_choice_and_what_stands_behind_it_is_told_before
 
 
 @asynchronous
+async def test_what_cannot_be_made_is_not_previewed(database: Database) -> None:
+    await a_fleet(database)
+    body = {"requestedReductionKw": 1, "durationSec": 60, "venIds": ["north", "nobody"]}
+    async with api(database) as client:
+        for path in ("/api/events/preview", "/api/events/"):
+            answer = await client.post(path, json=body)
+            assert answer.status_code == 422, path
+            assert "there is no VEN nobody" in answer.text
+
+
+@asynchronous
 async def test_a_group_is_a_choice_under_a_name(database: Database) -> None:
     await a_fleet(database)
     async with api(database) as client:
