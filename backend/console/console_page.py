@@ -48,7 +48,7 @@ HEADERS = {
 
 @router.get("/")
 async def _root() -> RedirectResponse:
-    return RedirectResponse("/console/")
+    return RedirectResponse("console/")  # also below a path of a proxy
 
 
 @router.get("/console/")

@@ -353,7 +353,7 @@ async def test_the_page_and_its_files_are_served_with_a_policy(sqlite_url: str) 
         script = await client.get("/console/static/uPlot.iife.min.js")
         secret = await client.get("/console/static/..%2fpage.py")
     await database.close()
-    assert (root.status_code, root.headers["location"]) == (307, "/console/")
+    assert (root.status_code, root.headers["location"]) == (307, "console/")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in docs.headers["Content-Security-Policy"]
     assert script.status_code == 200

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from paho.mqtt import publish
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.backend.builders import telemetry
 from tests.browser.chromium import picture
@@ -183,6 +183,26 @@ def test_the_apis_document_is_a_page_of_ours(side: OperatorsSide, visit: Visit) 
     picture(page, "console-docs", whole=False)
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+
+
+def test_below_a_path_of_a_proxy_all_is_the_same(side: OperatorsSide, visit: Visit) -> None:
+    page = visit(f"{side.url}/docs", live=False)
+    asked = []
+
+    def take_the_path_away(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_(url=route.request.url.replace("/grid/east/", "/", 1))
+
+    page.route("**/grid/east/**", take_the_path_away)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{side.url}/grid/east/console/")
+    expect(page.locator("#link")).to_have_text("live")
+    page.goto(f"{side.url}/grid/east/console/#/programmes")
+    expect(page.locator(".empty").first).to_be_visible()
+    page.goto(f"{side.url}/grid/east/docs")
+    expect(page.get_by_text("POST /api/events/", exact=True)).to_be_visible()
+    outside = [url for url in asked if url.startswith(side.url) and "/grid/east/" not in url]
+    assert outside == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,8 +1,10 @@
-// The backend: calls with the key, and the stream of live figures.
+// The backend: its calls, and the stream of live figures.
 
 import { T } from "./texts.js";
 
 const KEY = "venagent-api-key";
+// The path of a proxy that we are behind.
+const ROOT = new URL(import.meta.url).pathname.replace(/\/console\/static\/.*$/, "");
 
 export class ApiError extends Error {
   constructor(status, message) { super(message); this.status = status; }
@@ -33,7 +35,7 @@ async function answer(method, path, body) {
   if (body) options.body = JSON.stringify(body);
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(ROOT + path, options);
   } catch {
     throw new ApiError(0, T.noAnswer);
   }
@@ -80,7 +82,7 @@ export async function follow(onMessage, onState) {
     };
     try {
       heard();
-      const response = await fetch("/console/stream", { headers: headers(), signal: silence.signal });
+      const response = await fetch(`${ROOT}/console/stream`, { headers: headers(), signal: silence.signal });
       if (!response.ok) throw await failure(response);
       onState("live");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -120,7 +120,7 @@ function askForKey() {
 }
 
 addEventListener("hashchange", show);
-// The page itself holds no words: they are filled in from the one file that has them.
+// The page itself holds no words: texts.js has them.
 function putWords() {
   document.documentElement.lang = LANGUAGE;
   document.title = T.title;

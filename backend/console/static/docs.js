@@ -55,7 +55,7 @@ function operation(document_, path, method, one) {
 
 async function show() {
   const main = document.getElementById("main");
-  const document_ = await (await fetch("/openapi.json")).json();
+  const document_ = await (await fetch("openapi.json")).json();
   const tags = new Map();
   for (const [path, methods] of Object.entries(document_.paths)) {
     for (const [method, one] of Object.entries(methods)) {

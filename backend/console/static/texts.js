@@ -1,4 +1,4 @@
-// Every word, number and time as the console writes them: for another language translate this file.
+// Every word, number and time that the console writes: translate this file.
 // What VENs and the backend say comes as it is.
 
 export const LANGUAGE = "en";
@@ -291,7 +291,6 @@ export const T = {
     about: "People come by the proxy in front, programs by a key.",
     kinds: { key: "key", person: "person", local: "this machine" },
     who: (name, role) => `${name} · ${role}`,
-    noRole: "You have no role here.",
     people: "People",
     noPeople: "Nobody has come by a proxy yet. Name it in API_TRUSTED_PROXIES.",
     person: "Name",

@@ -33,7 +33,7 @@ export const whole = (value) => value.toLocaleString(NUMBERS);
 export const ms = (value) => (value === null || value === undefined ? T.unknown
   : value < 1000 ? `${Math.round(value)} ${T.units.ms}` : `${(value / 1000).toFixed(1)} ${T.units.sec}`);
 
-// A time always says its zone: who reads it may sit in another than who wrote it.
+// A time always says its zone: its reader may be in another.
 const CLOCK = new Intl.DateTimeFormat(TIMES, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 const DAY = new Intl.DateTimeFormat(TIMES, { day: "numeric", month: "short" });
 const SECONDS = new Intl.DateTimeFormat(TIMES, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
@@ -131,7 +131,7 @@ export function toast(text) {
   timer = setTimeout(() => place.classList.remove("shown"), 4000);
 }
 
-// Again and again until it is ended; a view that could not be brought up to date says so.
+// Again and again until it is ended; a view that is out of date says so.
 export function every(seconds, work) {
   const timer = setInterval(async () => {
     const since = document.getElementById("main");
