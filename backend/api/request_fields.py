@@ -53,7 +53,9 @@ def _within(value: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_iso_8601), AfterValidator(_within)]
-TextField = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+"""Printable, and not only spaces: a name is to be seen."""
+TextField = Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
 ID_PATTERN = r"^[!-\"$-*,-.0-~]{1,128}$"
 """Visible ASCII without / + #, which mean something in an MQTT topic."""
 

@@ -82,6 +82,7 @@ async def test_a_ven_without_a_registration_id_gets_one_of_its_name(database: Da
     [
         ({}, "name"),
         ({"name": ""}, "name"),
+        ({"name": "   "}, "name"),
         ({"name": "x", "registrationId": "a/b"}, "registrationId"),
         ({"name": "x", "location": {"lat": 91, "lon": 0}}, "lat"),
         ({"name": "x", "colour": "red"}, "colour"),
