@@ -11,6 +11,7 @@ _WARNINGS_ONLY = (
     *("botocore", "boto3", "aiobotocore", "urllib3", "uvicorn.access", "alembic"),
     # Below that they write addresses with their login and token, and the values of SQL.
     *("httpx", "httpcore", "apprise", "aiosqlite", "sqlalchemy"),
+    "apscheduler",  # of 2.0b's VEN: two lines a second, and what is to be read is out of sight
 )
 
 
