@@ -207,6 +207,26 @@ def moved(
     site.store(VEN, "config", site.config)
 
 
+def test_a_battery_whose_remote_mode_lapses_is_commanded_on(
+    site: Site, lapsing_home: SimulatedPanelControl, attempt: int
+) -> None:
+    """Its inverter's watchdog gives it back to its own programme unless it is written again. Before
+    the next test, whose reserve keeps the battery from being asked again for five minutes."""
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    wait_for(
+        lambda: lapsing_home.state(BATTERY_UNIT)["remote_sec"] > 2.2 * WATCHDOG_SEC,
+        "it is commanded without a gap for longer than its watchdog waits",
+    )
+    assert lapsing_home.state(BATTERY_UNIT)["power_kw"] == pytest.approx(-3.0, abs=0.05)
+    assert lapsing_home.state(CHARGER_UNIT)["most_amps"] == 16, "nothing else is shed in its place"
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    battery = lapsing_home.state(BATTERY_UNIT)
+    assert (battery["remote"], battery["setpoint_kw"]) == (False, 0.0)
+
+
 def test_a_battery_discharges_down_to_its_reserve_and_the_car_takes_over(
     site: Site, home: SimulatedPanelControl
 ) -> None:
@@ -229,25 +249,6 @@ def test_a_battery_discharges_down_to_its_reserve_and_the_car_takes_over(
     assert restored["status"] == "success", restored
     charger = home.state(CHARGER_UNIT)
     assert (charger["most_amps"], charger["allowed"], charger["refused_count"]) == (16, True, 0)
-
-
-def test_a_battery_whose_remote_mode_lapses_is_commanded_on(
-    site: Site, lapsing_home: SimulatedPanelControl, attempt: int
-) -> None:
-    """Its inverter's watchdog gives it back to its own programme unless it is written again."""
-    event_id = site.event_id()
-    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
-    assert ack["status"] == "accepted", ack
-    wait_for(
-        lambda: lapsing_home.state(BATTERY_UNIT)["remote_sec"] > 2.2 * WATCHDOG_SEC,
-        "it is commanded without a gap for longer than its watchdog waits",
-    )
-    assert lapsing_home.state(BATTERY_UNIT)["power_kw"] == pytest.approx(-3.0, abs=0.05)
-    assert lapsing_home.state(CHARGER_UNIT)["most_amps"] == 16, "nothing else is shed in its place"
-    restored = site.cloud.command("restore", event_id=event_id)
-    assert restored["status"] == "success", restored
-    battery = lapsing_home.state(BATTERY_UNIT)
-    assert (battery["remote"], battery["setpoint_kw"]) == (False, 0.0)
 
 
 def test_a_car_is_paused_where_its_limit_takes_no_less(
