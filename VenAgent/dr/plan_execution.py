@@ -127,8 +127,7 @@ class PlanExecution:
         if failure is None and reading is not None:
             failure = circuit.contradiction(reading, circuit.before)
         if failure is not None:
-            failed = circuit.release_failed(failure, now)
-            event.put([failed])
+            event.put([circuit.release_failed(failure, now)])
             return [] if reading is None else self.released_late(event, reading, now)
         return self._released(event, circuit, reading, now)
 
